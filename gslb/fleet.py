@@ -1,0 +1,279 @@
+"""The declared truth: everything regions.yaml says, as frozen objects that every part shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
+
+if TYPE_CHECKING:
+    from gslb.health.checks import Check
+    from gslb.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SocketAddress:
+    """A host (address, or name where a name makes sense) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Secret:
+    """Text that never shows: logs, errors and `repr` see asterisks; `reveal` is for the one who must know."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How often a target is probed and how many outcomes in a row flip it; `check` knows how.
+
+    interval, timeout: seconds. rise, fall: successes (failures) in a row that make a target UP (DOWN).
+    """
+
+    name: str
+    check: Check
+    interval: float = 5.0
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One reverse proxy of a region.
+
+    addresses: public; what DNS answers carry. port: where clients reach it on each of them.
+    listen: the sockets it binds. probe: what DNS nodes probe, one target per entry, by address.
+    """
+
+    name: str
+    region: str
+    addresses: tuple[IPAddress, ...]
+    port: int
+    listen: tuple[SocketAddress, ...]
+    probe: Mapping[IPAddress, SocketAddress]
+    admin: SocketAddress | None = None
+
+    def target(self, address: IPAddress) -> str:
+        """The name under which observers report this edge's `address`."""
+        return f"{self.region}/{address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One origin server of a pool in a region."""
+
+    region: str
+    pool: str
+    address: SocketAddress
+    weight: int = 1
+
+    @property
+    def target(self) -> str:
+        """The name under which edges report this server."""
+        return f"{self.region}/{self.pool}/{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A site with edges and servers. capacity: requests per second it can carry, None when not said."""
+
+    name: str
+    coordinates: Coordinates
+    edges: tuple[Edge, ...]
+    check: HealthCheck
+    servers: Mapping[str, tuple[Server, ...]]
+    description: str = ""
+    capacity: float | None = None
+
+
+class BalancingMethod(StrEnum):
+    """The names of the methods that `edge.balance` implements, one file each."""
+
+    ROUND_ROBIN = "round_robin"
+    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
+    IP_HASH = "ip_hash"
+    LEAST_CONNECTIONS = "least_connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A group of origin servers behind one method; which servers, each region says for itself."""
+
+    name: str
+    method: BalancingMethod
+    check: HealthCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Host and path prefix (and methods; empty means all) to pool. `host` None matches every host."""
+
+    host: str | None
+    path: str
+    pool: str
+    methods: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToLive:
+    """Seconds a resolver may keep an answer: the wish, and the bounds whatever health says."""
+
+    wanted: int = 30
+    minimum: int = 5
+    maximum: int = 3600
+
+
+class AllDown(StrEnum):
+    """What a service answers when no region of it is eligible."""
+
+    ANSWER_ALL = "answer_all"
+    LAST_KNOWN = "last_known"
+    SERVFAIL = "servfail"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A balanced DNS name. `name` and `zone` are lower case without the final dot."""
+
+    name: str
+    zone: str
+    regions: tuple[str, ...]
+    policies: tuple[Policy, ...]
+    ttl: TimeToLive = field(default_factory=TimeToLive)
+    all_down: AllDown = AllDown.ANSWER_ALL
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSource:
+    """A zone's static data in zone-file syntax (RFC 1035 5), and the place its first line came from."""
+
+    name: str
+    text: str
+    file: str
+    first_line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LocationOverride:
+    """The operator's own word on where a network is; beats every database."""
+
+    network: IPNetwork
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class GeoSettings:
+    """databases: paths, consulted in order, what one leaves unknown the next may fill; empty = bundled.
+
+    default: for private and unknown addresses. poll: seconds between looks for replaced files.
+    """
+
+    databases: tuple[str, ...] = ()
+    default: Location = Location(source="default")
+    overrides: tuple[LocationOverride, ...] = ()
+    poll: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """url: redis://, rediss://, unix://, or None for a node that stands alone. Times in seconds.
+
+    poll: how often everything is read again, however many nudges came. lease: life of an observation.
+    """
+
+    url: Secret | None = None
+    poll: float = 1.0
+    lease: float = 10.0
+    timeout: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One DNS node: where it listens (UDP and TCP) and where its admin side does."""
+
+    name: str
+    listen: tuple[SocketAddress, ...]
+    admin: SocketAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSettings:
+    """What all DNS nodes share. udp_payload: bytes (RFC 9715). client_subnet: whether it is honoured."""
+
+    nodes: Mapping[str, Node]
+    udp_payload: int = 1232
+    client_subnet: bool = True
+    initial_round: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """Bounds and timeouts (seconds) of every edge; `health_path` answers the DNS nodes' probes."""
+
+    health_path: str = "/.gslb/health"
+    connect_timeout: float = 2.0
+    response_timeout: float = 30.0
+    header_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    server_idle_timeout: float = 30.0
+    server_idle_connections: int = 64
+    max_header_bytes: int = 32768
+    max_connections: int = 10000
+    report_interval: float = 1.0
+    drain_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All of regions.yaml. Mappings keep the file's order; nothing changes them after loading."""
+
+    file: str
+    regions: Mapping[str, Region]
+    pools: Mapping[str, Pool]
+    routes: tuple[Route, ...]
+    services: Mapping[str, Service]
+    zones: Mapping[str, ZoneSource]
+    redis: RedisSettings
+    geo: GeoSettings
+    dns: DnsSettings
+    edge: EdgeSettings
+
+    def networks(self) -> tuple[IPNetwork, ...]:
+        """Every network the operator names: look-ups must tell their insides from their outsides."""
+        named = [override.network for override in self.geo.overrides]
+        for service in self.services.values():
+            for policy in service.policies:
+                named.extend(policy.networks())
+        return tuple(dict.fromkeys(named))
+
+
+def address_family_bits(address: IPAddress) -> int:
+    """32 or 128."""
+    return 128 if isinstance(address, IPv6Address) else 32

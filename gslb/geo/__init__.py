@@ -1,0 +1,1 @@
+"""Where clients are: addresses to locations, and distances between locations and regions."""

@@ -1,0 +1,76 @@
+"""What every policy is: it ranks regions for a client and says why; it never picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import ClassVar, Protocol, Self
+
+from pydantic import BaseModel
+
+from gslb.fleet import Region
+from gslb.geo.location import IPAddress, IPNetwork, Located, Location
+
+
+class Consults(Flag):
+    """What of the client a policy looks at; it bounds the scope an answer may claim (RFC 7871 7.2.1)."""
+
+    NOTHING = 0
+    LOCATION = auto()
+    SHARE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks, as far as policies may know. share: 0 to SHARES - 1, a stable hash of its network."""
+
+    address: IPAddress
+    located: Located
+    share: int
+
+    @property
+    def location(self) -> Location:
+        return self.located.location
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Regions in tiers, best first; those within one tier are equal to this policy.
+
+    reasons: for each region, a sentence that can follow its name: "is nearest (412 km)".
+    note: one sentence about the whole, when there is something to say: "rule country GB matched".
+    """
+
+    tiers: tuple[tuple[str, ...], ...]
+    reasons: Mapping[str, str]
+    note: str = ""
+
+
+class PolicyOptions(BaseModel, extra="forbid", frozen=True):
+    """Root of all policies' options, so that unknown keys are errors everywhere."""
+
+    def region_names(self) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+        """Every region the options name, with its path inside them, for the configuration's checks."""
+        return ()
+
+
+class Policy(Protocol):
+    """One file each in this package. Instances are frozen; `rank` is pure."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[PolicyOptions]]
+
+    @classmethod
+    def from_options(cls, options: PolicyOptions) -> Self: ...
+
+    @property
+    def consults(self) -> Consults: ...
+
+    def networks(self) -> Sequence[IPNetwork]:
+        """Networks the policy tells apart by itself (CIDR rules)."""
+        ...
+
+    def rank(self, client: Client, candidates: Sequence[Region]) -> Ranking:
+        """Put all `candidates` in order for `client`; health is not its business."""
+        ...
