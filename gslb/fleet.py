@@ -196,7 +196,7 @@ class GeoSettings:
     """
 
     databases: tuple[str, ...] = ()
-    default: Location = Location(source="default")
+    default: Location = field(default_factory=lambda: Location(source="default"))
     overrides: tuple[LocationOverride, ...] = ()
     poll: float = 5.0
 

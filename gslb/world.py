@@ -25,7 +25,7 @@ class OverrideKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Who overrode a region's state, why, since when and until when (seconds since 1970; None: until cleared)."""
+    """Who overrode a region's state, why, since and until when (seconds since 1970; None: until cleared)."""
 
     region: str
     kind: OverrideKind

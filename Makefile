@@ -1,0 +1,51 @@
+# Two commands are all a fresh clone needs: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo demo-check test lint types contracts check clean help
+
+help:
+	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
+	@echo "make demo-check  bring it up, try everything out, and end it"
+	@echo "make test        run the tests"
+	@echo "make check       run the static checks: ruff, mypy, import contracts"
+	@echo "make clean       remove the virtual environment and what tools left"
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/gslb demo
+
+demo-check: $(VENV)/.demo
+	@exec $(BIN)/gslb demo --check
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: lint types contracts
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gslb needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
