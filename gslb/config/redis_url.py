@@ -1,0 +1,61 @@
+"""Reads the URL of Redis; it may hold a password, so that no error here says any part of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from gslb.config.values import text_of
+from gslb.config.wrong_value import WrongError
+from gslb.fleet import Secret
+
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+_LOOK = "write redis://HOST:PORT/DATABASE, rediss://, unix:///PATH or redis+sentinel://HOST,HOST/SERVICE"
+_SENTINEL = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+)(?::\d{1,5})?", re.ASCII)
+_DATABASE = re.compile(r"/?\d{0,9}", re.ASCII)
+
+
+def parse_redis_url(value: object) -> Secret | None:
+    """The URL, kept secret; None for an empty one, so that `${REDIS_URL:-}` may be left unset.
+
+    Raises WrongError.
+    """
+    text = text_of(value).strip()
+    if not text:
+        return None
+    scheme, colon, _ = text.partition("://")
+    if not colon or scheme not in SCHEMES:
+        raise WrongError(f"does not begin with {', '.join(f'{known}://' for known in SCHEMES)}", _LOOK)
+    try:
+        complaint = _sentinel_complaint(text) if scheme == "redis+sentinel" else _complaint(text)
+    except ValueError:
+        complaint = "is not a URL"
+    if complaint:
+        raise WrongError(complaint, _LOOK)
+    return Secret(text)
+
+
+def _complaint(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme == "unix":
+        return "" if parts.path else "names no socket"
+    if not parts.hostname or parts.port == 0:
+        return "names no server"
+    return "" if _DATABASE.fullmatch(parts.path) else "has a path that is not the number of a database"
+
+
+def _sentinel_complaint(text: str) -> str:
+    parts = urlsplit(text)
+    hosts = parts.netloc.rpartition("@")[2]
+    if not all(_SENTINEL.fullmatch(host) for host in hosts.split(",")):
+        return "has a sentinel that is not a HOST:PORT"
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service:
+        return "does not say which service to ask the sentinels for"
+    return "" if _DATABASE.fullmatch(database) else "has a path that does not end in the number of a database"
+
+
+RedisUrl = Annotated[Secret | None, PlainValidator(parse_redis_url), WithJsonSchema({"type": "string"})]

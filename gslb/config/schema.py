@@ -1,0 +1,154 @@
+"""The JSON Schema of regions.yaml, for editors: completion, descriptions, and mistakes underlined."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from pydantic import BaseModel
+
+from gslb.config.models import CheckTimings, FleetFile
+from gslb.config.values import DOMAIN_PATTERN, NAME_PATTERN
+from gslb.fleet import SocketAddress
+from gslb.health.checks import CHECKS
+from gslb.policy import POLICIES
+
+Schema = dict[str, Any]
+_DEFINITIONS = "#/$defs/{model}"
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{", "description": "${NAME} from the environment"}
+# Where one value may stand for what is a mapping or a list when written in full.
+_SHORT_FORMS: dict[str, list[Schema]] = {
+    "CoordinatesEntry": [
+        {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    ],
+    "ServerEntry": [{"type": "string", "examples": ["127.0.0.1:9001"]}],
+    "TtlEntry": [{"$ref": "#/$defs/Ttl"}],
+    "NodeEntry": [{"type": "null"}],
+    "PoolEntry": [{"type": "null"}],
+}
+
+
+def json_schema() -> Schema:
+    """The schema (draft 2020-12) of the whole file, policies' and checks' options included.
+
+    Stricter than `gslb.config.load` only where numbers are written in quotes; what it cannot express
+    (references, clashes) only `gslb check` tells.
+    """
+    schema = FleetFile.model_json_schema(ref_template=_DEFINITIONS)
+    definitions: Schema = schema.pop("$defs")
+    definitions["Ttl"] = copy.deepcopy(definitions["TtlEntry"]["properties"]["wanted"])
+    for noise in ("default", "description", "title"):
+        definitions["Ttl"].pop(noise, None)
+    definitions["Policy"] = _policy(definitions)
+    definitions["Check"] = _check(definitions)
+    one = {"$ref": "#/$defs/Policy"}
+    definitions["ServiceEntry"]["properties"]["policy"] |= {
+        "anyOf": [one, {"type": "array", "items": one, "minItems": 1}]
+    }
+    properties: Schema = schema["properties"]
+    properties["checks"]["additionalProperties"] = {"$ref": "#/$defs/Check"}
+    for section in ("checks", "regions", "pools"):
+        properties[section]["propertyNames"] = {"pattern": NAME_PATTERN}
+    for section in ("zones", "services"):
+        properties[section]["propertyNames"] = {"pattern": DOMAIN_PATTERN}
+    for section, definition in properties.items():
+        if section != "regions":
+            _allow_nothing(definition)
+    for name, forms in _SHORT_FORMS.items():
+        full = definitions[name]
+        definitions[name] = {"description": full.pop("description", ""), "anyOf": [full, *forms]}
+    schema |= {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "regions.yaml",
+        "patternProperties": {"^x-": {}},
+        "$defs": {name: _open(definition) for name, definition in sorted(definitions.items())},
+    }
+    tidy: Schema = _tidy(schema)
+    return tidy
+
+
+def _policy(definitions: Schema) -> Schema:
+    """A name where no option is required, or a mapping of one name to its options."""
+    forms: list[Schema] = []
+    names = []
+    for name, policy in POLICIES.items():
+        options = _definition(policy.Options, definitions)
+        if definitions[policy.Options.__name__].get("required"):
+            forms.append(_single(name, options))
+        else:
+            names.append(name)
+            forms.append(_single(name, {"anyOf": [options, {"type": "null"}]}))
+    return {"description": "how a service's regions are ranked", "anyOf": [{"enum": names}, *forms]}
+
+
+def _single(name: str, options: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {name: options},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _check(definitions: Schema) -> Schema:
+    """`type` chooses the options; interval, timeout, rise and fall are common to all."""
+    forms = []
+    timings = CheckTimings.model_json_schema(ref_template=_DEFINITIONS)
+    for name, check in CHECKS.items():
+        _definition(check.Options, definitions)
+        form = copy.deepcopy(definitions.pop(check.Options.__name__))
+        form["properties"] = {"type": {"const": name}, **form.get("properties", {}), **timings["properties"]}
+        form["required"] = ["type", *form.get("required", ())]
+        form["title"] = f"{name} check"
+        forms.append(form)
+    return {"description": "how a target's health is judged", "anyOf": forms}
+
+
+def _definition(model: type[BaseModel], definitions: Schema) -> Schema:
+    schema = model.model_json_schema(ref_template=_DEFINITIONS)
+    definitions.update(schema.pop("$defs", {}))
+    definitions[model.__name__] = schema
+    return {"$ref": f"#/$defs/{model.__name__}"}
+
+
+def _allow_nothing(definition: Schema) -> None:
+    """A heading with nothing below it (null in YAML) is the same as none."""
+    body = {key: definition.pop(key) for key in list(definition) if key not in ("title", "description")}
+    body.pop("default", None)
+    definition["anyOf"] = [body, {"type": "null"}]
+
+
+def _open(schema: Any) -> Any:
+    """Let `${NAME}` stand for every number and boolean, and one value for every list of values."""
+    if isinstance(schema, list):
+        return [_open(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    opened = {key: _open(value) for key, value in schema.items()}
+    kind = schema.get("type")
+    if kind in ("integer", "number", "boolean") or "enum" in schema:
+        return _alternative(opened, _VARIABLE)
+    of_values = kind == "array" and schema.get("items", {}).get("type") in ("string", "integer", "number")
+    if of_values and "maxItems" not in schema:
+        return _alternative(opened, opened["items"])
+    return opened
+
+
+def _alternative(schema: Schema, other: Schema) -> Schema:
+    outside: Schema = {key: schema.pop(key) for key in ("title", "description", "default") if key in schema}
+    return outside | {"anyOf": [schema, other]}
+
+
+def _tidy(schema: Any) -> Any:
+    """Without pydantic's titles, which repeat the keys, and defaults that are only the absence of a value."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.keys() == {"host", "port"}:  # a default, as pydantic writes it
+        return str(SocketAddress(**schema))
+    return {
+        key: {name: _tidy(each) for name, each in value.items()} if key == "properties" else _tidy(value)
+        for key, value in schema.items()
+        if not (key == "title" and value != "regions.yaml") and not (key == "default" and value is None)
+    }
