@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Flag, auto
 from typing import ClassVar, Protocol, Self
 
 from pydantic import BaseModel
@@ -13,12 +12,23 @@ from gslb.fleet import Region
 from gslb.geo.location import IPAddress, IPNetwork, Located, Location
 
 
-class Consults(Flag):
-    """What of the client a policy looks at; it bounds the scope an answer may claim (RFC 7871 7.2.1)."""
+@dataclass(frozen=True, slots=True)
+class Consults:
+    """What of the client a policy looks at; it bounds the scope an answer may claim (RFC 7871 7.2.1).
 
-    NOTHING = 0
-    LOCATION = auto()
-    SHARE = auto()
+    Two plain fields and no `enum.Flag`, whose operators would be a fifth of the cost of a query.
+    """
+
+    location: bool = False
+    share: bool = False
+
+    def __or__(self, other: Consults) -> Consults:
+        return Consults(self.location or other.location, self.share or other.share)
+
+
+NOTHING = Consults()
+LOCATION = Consults(location=True)
+SHARE = Consults(share=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Tier 1: authoritative answers, from a packet to a packet."""

@@ -1,0 +1,203 @@
+"""Record data from zone-file words, one reader a type; types without one come in RFC 3597 form."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import dnslib
+
+from gslb.dns.name import Name, from_text, labels_of
+
+RecordData = Any
+"""An object of dnslib's RD family; it packs itself."""
+
+A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, DNAME, OPT, DS = 1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 41, 43
+RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, ANY, CAA, HINFO = 46, 47, 48, 50, 51, 255, 257, 13
+IXFR, AXFR = 251, 252
+
+Reader = Callable[[Sequence[str], Name], RecordData]
+
+_TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_META_TYPES = range(128, 256)
+
+
+def type_number(word: str) -> int | None:
+    """`MX` or `TYPE15` to 15; None when it names no type that can stand in a zone."""
+    upper = word.upper()
+    if upper.startswith("TYPE") and upper[4:].isascii() and upper[4:].isdigit():
+        number = int(upper[4:])
+    elif upper in dnslib.QTYPE.reverse:
+        number = int(dnslib.QTYPE.reverse[upper])
+    else:
+        return None
+    return number if 0 < number < 65536 and number != OPT and number not in _META_TYPES else None
+
+
+def type_text(number: int) -> str:
+    """15 to `MX`; what has no name is written as `TYPE65280` (RFC 3597 5)."""
+    text = dnslib.QTYPE.forward.get(number)
+    return str(text) if text else f"TYPE{number}"
+
+
+def time_to_live(word: str) -> int:
+    """`3600`, `1h` or `1h30m` to seconds (0 to 2^31 - 1, RFC 2181 8); raises ValueError."""
+    total, digits = 0, ""
+    for character in word.lower():
+        if character.isascii() and character.isdigit():
+            digits += character
+        elif character in _TIME_UNITS and digits:
+            total += int(digits) * _TIME_UNITS[character]
+            digits = ""
+        else:
+            raise ValueError(f"{word!r} is not a time: write seconds, or like 1h30m")
+    total += int(digits) if digits else 0
+    if not word or total >= 2**31:
+        raise ValueError(f"{word!r} is not a time between 0 and {2**31 - 1} seconds")
+    return total
+
+
+def read(rtype: int, words: Sequence[str], origin: Name) -> RecordData:
+    """Record data of type `rtype` from its words; raises ValueError with a sentence about what is wrong."""
+    if words[:1] == ["\\#"]:
+        return _unknown(words)
+    reader = _READERS.get(rtype)
+    if reader is not None:
+        return reader(words, origin)
+    known = dnslib.dns.RDMAP.get(type_text(rtype))
+    if known is None:
+        raise ValueError(f"{type_text(rtype)} data must be written in the \\# form of RFC 3597")
+    try:
+        return known.fromZone(list(words), _dnslib_name(origin))
+    except Exception as error:  # dnslib raises whatever it stumbles over
+        raise ValueError(f"this is not valid {type_text(rtype)} data: {error}") from error
+
+
+def _dnslib_name(name: Name) -> dnslib.DNSLabel:
+    return dnslib.DNSLabel(labels_of(name))
+
+
+def _expect(words: Sequence[str], count: int, form: str) -> None:
+    if len(words) != count:
+        raise ValueError(f"expected {form}, found {len(words)} word{'' if len(words) == 1 else 's'}")
+
+
+def _number(word: str, bits: int, what: str) -> int:
+    if not (word.isascii() and word.isdigit()) or int(word) >= 2**bits:
+        raise ValueError(f"{what} must be a number from 0 to {2**bits - 1}, not {word!r}")
+    return int(word)
+
+
+def _target(word: str, origin: Name) -> dnslib.DNSLabel:
+    return _dnslib_name(from_text(word, origin))
+
+
+def _unknown(words: Sequence[str]) -> RecordData:
+    """RFC 3597 5: `\\# length hex…`."""
+    if len(words) < 2:
+        raise ValueError("expected \\# LENGTH HEX")
+    length = _number(words[1], 16, "the length")
+    try:
+        data = binascii.unhexlify("".join(words[2:]))
+    except (binascii.Error, ValueError):
+        raise ValueError("the data after \\# is not hexadecimal") from None
+    if len(data) != length:
+        raise ValueError(f"\\# says {length} bytes, but {len(data)} follow")
+    return dnslib.RD(data)
+
+
+def _a(words: Sequence[str], origin: Name) -> RecordData:
+    _expect(words, 1, "one IPv4 address")
+    return dnslib.A(tuple(IPv4Address(words[0]).packed))
+
+
+def _aaaa(words: Sequence[str], origin: Name) -> RecordData:
+    _expect(words, 1, "one IPv6 address")
+    return dnslib.AAAA(tuple(IPv6Address(words[0]).packed))
+
+
+def _one_name(factory: Callable[[dnslib.DNSLabel], RecordData]) -> Reader:
+    def reader(words: Sequence[str], origin: Name) -> RecordData:
+        _expect(words, 1, "one name")
+        return factory(_target(words[0], origin))
+
+    return reader
+
+
+def _mx(words: Sequence[str], origin: Name) -> RecordData:
+    _expect(words, 2, "PREFERENCE NAME")
+    return dnslib.MX(_target(words[1], origin), _number(words[0], 16, "the preference"))
+
+
+def _srv(words: Sequence[str], origin: Name) -> RecordData:
+    _expect(words, 4, "PRIORITY WEIGHT PORT NAME")
+    numbers = [
+        _number(word, 16, f"the {what}")
+        for word, what in zip(words, ("priority", "weight", "port"), strict=False)
+    ]
+    return dnslib.SRV(*numbers, _target(words[3], origin))
+
+
+def _soa(words: Sequence[str], origin: Name) -> RecordData:
+    _expect(words, 7, "MNAME RNAME SERIAL REFRESH RETRY EXPIRE MINIMUM")
+    serial = _number(words[2], 32, "the serial")
+    times = [time_to_live(word) for word in words[3:]]
+    return dnslib.SOA(_target(words[0], origin), _target(words[1], origin), (serial, *times))
+
+
+def _txt(words: Sequence[str], origin: Name) -> RecordData:
+    if not words:
+        raise ValueError("expected at least one string")
+    strings = [_string(word) for word in words]
+    for string in strings:
+        if len(string) > 255:
+            raise ValueError(f"a string is {len(string)} bytes long; split it: 255 is the limit")
+    return dnslib.TXT(strings)
+
+
+def _string(word: str) -> bytes:
+    """The bytes of a character-string whose escapes the zone-file reader kept (RFC 1035 5.1)."""
+    out = bytearray()
+    position = 0
+    while position < len(word):
+        if word[position] != "\\":
+            out += word[position].encode()
+            position += 1
+            continue
+        digits = word[position + 1 : position + 4]
+        if len(digits) == 3 and digits.isascii() and digits.isdigit():
+            if int(digits) > 255:
+                raise ValueError(f"the escape \\{digits} is above 255")
+            out.append(int(digits))
+            position += 4
+        else:
+            out += word[position + 1 : position + 2].encode()
+            position += 2
+    return bytes(out)
+
+
+def _caa(words: Sequence[str], origin: Name) -> RecordData:
+    """RFC 8659 4.1."""
+    _expect(words, 3, "FLAGS TAG VALUE")
+    flags = _number(words[0], 8, "the flags")
+    tag = words[1].encode()
+    if not (tag.isalnum() and len(tag) < 256):
+        raise ValueError(f"the tag must be letters and digits, not {words[1]!r}")
+    return dnslib.RD(bytes((flags, len(tag))) + tag + _string(words[2]))
+
+
+_READERS: Mapping[int, Reader] = {
+    A: _a,
+    AAAA: _aaaa,
+    NS: _one_name(dnslib.NS),
+    CNAME: _one_name(dnslib.CNAME),
+    PTR: _one_name(dnslib.PTR),
+    DNAME: _one_name(dnslib.DNAME),
+    MX: _mx,
+    SRV: _srv,
+    SOA: _soa,
+    TXT: _txt,
+    CAA: _caa,
+}

@@ -1,0 +1,240 @@
+"""Puts policies and the world together: regions in order, addresses, TTL, and why, in sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gslb.clock import duration
+from gslb.fleet import AllDown, Fleet, Region, Service
+from gslb.geo.location import IPAddress
+from gslb.policy.base import NOTHING, Client, Consults, Ranking
+from gslb.policy.share import SHARE_PREFIX_LENGTH
+from gslb.world import OverrideKind, RegionState, Verdict, World
+
+
+@dataclass(frozen=True, slots=True)
+class RankedRegion:
+    """A region in the order of a decision, with the sentences that tell why it stands there."""
+
+    region: str
+    eligible: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one client is told about one service, and why.
+
+    ranked: every candidate; eligible ones first, in the policies' order, then the others.
+    chosen: the region whose addresses are answered; None means SERVFAIL.
+    addresses: of both families. ttl: seconds.
+    scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
+    shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
+    """
+
+    service: str
+    client: Client
+    ranked: tuple[RankedRegion, ...]
+    chosen: str | None
+    addresses: tuple[IPAddress, ...]
+    ttl: int
+    scope: int
+    notes: tuple[str, ...] = ()
+    shrinks_at: float | None = None
+
+    def addresses_of(self, rtype: int) -> tuple[IPAddress, ...]:
+        """The addresses that answer a question of type A (1), or else AAAA."""
+        version = 4 if rtype == 1 else 6
+        return tuple(address for address in self.addresses if address.version == version)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All sentences, the whole decision's first."""
+        return (*self.notes, *(reason for ranked in self.ranked for reason in ranked.reasons))
+
+
+def service_consults(service: Service) -> Consults:
+    """What a service's policies look at, all together."""
+    consulted = NOTHING
+    for policy in service.policies:
+        consulted |= policy.consults
+    return consulted
+
+
+def scope_of(consulted: Consults, client_version: int, located_prefix_length: int) -> int:
+    """The client-subnet scope that is honest for what was consulted; 0 when nothing was."""
+    scope = 0
+    if consulted.location:
+        scope = located_prefix_length
+    if consulted.share:
+        scope = max(scope, SHARE_PREFIX_LENGTH[client_version])
+    return scope
+
+
+def decide(fleet: Fleet, service: Service, client: Client, world: World, now: float) -> Decision:
+    """Decide for one client; pure. `now` (seconds since 1970) serves TTLs and sentences only."""
+    candidates = [fleet.regions[name] for name in service.regions]
+    order, reasons, notes = _compose(service, client, candidates)
+    states = {name: world.region(name) for name in order}
+    eligible = [name for name in order if states[name].eligible]
+    others = [name for name in order if not states[name].eligible]
+    chosen: str | None = eligible[0] if eligible else None
+    if not eligible:
+        others, chosen, note = _all_down(service.all_down, others, states)
+        notes.append(note)
+    ranked = [*eligible, *others]
+    answering = _answering(fleet, ranked, states) if chosen is not None else {}
+    ttl, shrinks_at = _time_to_live(service, order, answering, states, now)
+    return Decision(
+        service=service.name,
+        client=client,
+        ranked=tuple(
+            RankedRegion(name, states[name].eligible, _sentences(name, reasons[name], states[name], now))
+            for name in ranked
+        ),
+        chosen=chosen,
+        addresses=tuple(address for addresses in answering.values() for address in addresses),
+        ttl=ttl,
+        scope=scope_of(service_consults(service), client.address.version, client.located.prefix_length),
+        notes=tuple(notes),
+        shrinks_at=shrinks_at,
+    )
+
+
+def _compose(
+    service: Service, client: Client, candidates: Sequence[Region]
+) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """Ask each policy in turn; one may only order what all before it left equal.
+
+    What is equal to every policy stays in the order in which the service names its regions.
+    """
+    keys: dict[str, tuple[int, ...]] = {region.name: () for region in candidates}
+    reasons: dict[str, list[str]] = {region.name: [] for region in candidates}
+    notes: list[str] = []
+    for policy in service.policies:
+        ranking = policy.rank(client, candidates)
+        for name, tier in _tier_of_each(ranking).items():
+            keys[name] += (tier,)
+        for name, reason in ranking.reasons.items():
+            reasons[name].append(reason)
+        if ranking.note:
+            notes.append(ranking.note)
+    return sorted(keys, key=keys.__getitem__), reasons, notes
+
+
+def _tier_of_each(ranking: Ranking) -> dict[str, int]:
+    return {name: tier for tier, names in enumerate(ranking.tiers) for name in names}
+
+
+def _all_down(
+    choice: AllDown, order: list[str], states: Mapping[str, RegionState]
+) -> tuple[list[str], str | None, str]:
+    """Nothing is eligible: the new order, the choice and the sentence that says so.
+
+    An operator's drain or force-down outlives an outage: such a region is taken only when there is no other.
+    """
+    if choice is AllDown.SERVFAIL:
+        return order, None, "no region is eligible, and the service answers SERVFAIL then"
+    if choice is AllDown.LAST_KNOWN:
+        order = sorted(order, key=lambda name: (states[name].override is not None, -states[name].since))
+        note = "no region is eligible; the one that was up last is answered (last_known)"
+    else:
+        order = sorted(order, key=lambda name: states[name].override is not None)
+        note = "no region is eligible; all count as eligible then (answer_all)"
+    return order, (order[0] if order else None), note
+
+
+def _answering(
+    fleet: Fleet, ranked: Sequence[str], states: Mapping[str, RegionState]
+) -> dict[str, tuple[IPAddress, ...]]:
+    """The addresses to answer with, by region; for each family from the first region that has live ones.
+
+    A family that the best region lacks is answered from the next one that has it, if need be from one that
+    is not eligible: that a type has no data must not depend on health, for negative answers are cached for
+    everybody.
+    """
+    answering: dict[str, tuple[IPAddress, ...]] = {}
+    for version in (4, 6):
+        for eligible, alive in ((True, True), (True, False), (False, False)):
+            found = _first_with_addresses(fleet, ranked, states, version, eligible=eligible, alive=alive)
+            if found is not None:
+                name, addresses = found
+                answering[name] = answering.get(name, ()) + addresses
+                break
+    return answering
+
+
+def _first_with_addresses(
+    fleet: Fleet,
+    ranked: Sequence[str],
+    states: Mapping[str, RegionState],
+    version: int,
+    *,
+    eligible: bool,
+    alive: bool,
+) -> tuple[str, tuple[IPAddress, ...]] | None:
+    for name in ranked:
+        state = states[name]
+        if eligible and not state.eligible:
+            continue
+        addresses = tuple(
+            address
+            for edge in fleet.regions[name].edges
+            for address in edge.addresses
+            if address.version == version and not (alive and _is_down(state, address))
+        )
+        if addresses:
+            return name, addresses
+    return None
+
+
+def _is_down(state: RegionState, address: IPAddress) -> bool:
+    target = state.targets.get(str(address))
+    return target is not None and target.verdict is Verdict.DOWN
+
+
+def _time_to_live(
+    service: Service,
+    order: Sequence[str],
+    answering: Mapping[str, object],
+    states: Mapping[str, RegionState],
+    now: float,
+) -> tuple[int, float | None]:
+    """State and TTL are one value: no longer than until the earliest change that could alter the answer.
+
+    That is a change of a region that answers, or of one that the policies prefer to it; when nothing is
+    eligible, of any.
+    """
+    relevant = list(order)
+    if answering and all(states[name].eligible for name in answering):
+        relevant = relevant[: 1 + max(relevant.index(name) for name in answering)]
+    overrides = [override for name in relevant if (override := states[name].override) is not None]
+    ends = [override.until for override in overrides if override.until is not None]
+    flips = [states[name].flip_in for name in relevant if states[name].override is None]
+    flips.extend(end - now for end in ends)
+    bounds = service.ttl
+    ttl = min([bounds.wanted, *(int(flip) for flip in flips)])
+    shrinks_at = min(ends) - bounds.wanted if ends else None
+    return max(bounds.minimum, min(ttl, bounds.maximum)), shrinks_at
+
+
+def _sentences(name: str, reasons: Sequence[str], state: RegionState, now: float) -> tuple[str, ...]:
+    sentences = [f"{name} {reason}" for reason in reasons]
+    override = state.override
+    if override is not None:
+        until = f" until {time.strftime('%H:%M', time.gmtime(override.until))} UTC" if override.until else ""
+        why = f": {override.reason}" if override.reason else ""
+        verb = {
+            OverrideKind.DRAIN: "skipped: drained",
+            OverrideKind.FORCED_DOWN: "skipped: forced down",
+            OverrideKind.FORCED_UP: "forced up",
+        }[override.kind]
+        sentences.append(f"{name} {verb} by {override.by}{until}{why}")
+    if state.verdict is Verdict.DOWN:
+        skipped = "skipped: " if override is None else ""
+        sentences.append(f"{name} {skipped}DOWN for {duration(now - state.since)}, {state.reason}")
+    elif state.verdict is Verdict.UNKNOWN:
+        sentences.append(f"{name} is UNKNOWN, which counts as eligible: {state.reason}")
+    return tuple(sentences)

@@ -1,0 +1,183 @@
+"""Zone files are read as RFC 1035 says, every fault has its line, and illegal zones are refused."""
+
+from __future__ import annotations
+
+import dns.rdata
+import dns.rdataclass
+import dns.zone
+import pytest
+from dnslib.label import DNSBuffer
+from fleets import ZONE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.dns import rdata
+from gslb.dns.name import from_text, parent, to_text
+from gslb.dns.zone import load_zone
+from gslb.dns.zonefile import read_zone_text
+from gslb.errors import ZoneError
+from gslb.fleet import ZoneSource
+
+APEX = "@ IN SOA ns1 hostmaster 1 2 3 4 300\n@ IN NS ns1\n"
+
+
+def load(text, services=()):
+    return load_zone(ZoneSource("shop.test", text, "shop.zone", 10), services)
+
+
+def problems(text, services=()):
+    with pytest.raises(ZoneError) as caught:
+        load(text, services)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def name(text):
+    return from_text(text, from_text("shop.test"))
+
+
+labels = st.binary(min_size=1, max_size=63)
+
+
+@given(st.lists(labels, max_size=3))
+def test_any_name_survives_its_presentation_form(parts):
+    wire = b"".join(bytes((len(part),)) + part for part in parts) + b"\x00"
+    assert from_text(to_text(wire)) == wire
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_name_or_a_value_error(text):
+    try:
+        wire = from_text(text)
+    except ValueError:
+        return
+    assert len(wire) <= 255
+
+
+@given(st.text(alphabet=st.sampled_from(list('@ INASOTXMC$TL0123456789.\\;()"\n\tw-')), max_size=120))
+def test_any_text_is_read_or_has_problems_with_lines(text):
+    records, found = read_zone_text(text, from_text("shop.test"), file="f", first_line=5)
+    for problem in found:
+        assert 5 <= problem.place.line <= 5 + text.count("\n") + 1
+    for record in records:
+        assert record.ttl >= 0
+
+
+TYPES = """
+$TTL 1h
+@ SOA ns1 hostmaster.shop.test. (
+      2026112201 ; serial
+      2h 15m 2w 5m )
+  NS ns1
+  300 IN MX 10 mail
+@ IN 600 TXT "v=spf1 -all" plain "semi;colon" "a\\"quote" "\\065"
+ns1 A 192.0.2.1
+  AAAA 2001:db8::1
+_sip._tcp SRV 1 2 5060 ns1
+@ CAA 0 issue "ca.example.net; account=1"
+ptr PTR ns1.elsewhere.test.
+dn DNAME elsewhere.test.
+naptr NAPTR 100 50 "s" "http+E2U" "" _http._tcp
+tlsa TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+sshfp SSHFP 4 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+unknown TYPE65280 \\# 4 0A000001
+$ORIGIN deep.shop.test.
+host A 192.0.2.2
+"""
+
+
+def test_records_are_what_an_independent_reader_reads():
+    zone = load(TYPES)
+    other = dns.zone.from_text(TYPES, origin="shop.test.", relativize=False)
+    ours = {
+        (to_text(owner), rtype): (rrset.ttl, len(rrset.data))
+        for owner, node in zone.nodes.items()
+        for rtype, rrset in node.items()
+    }
+    theirs = {
+        (str(owner), int(rdataset.rdtype)): (rdataset.ttl, len(rdataset))
+        for owner, rdataset in other.iterate_rdatasets()
+    }
+    assert ours == theirs
+    for owner, rdataset in other.iterate_rdatasets():
+        node = zone.nodes[from_text(str(owner))]
+        assert {reread(data, rdataset.rdtype) for data in node[rdataset.rdtype].data} == set(rdataset)
+
+
+def reread(data, rtype):
+    """Record data of ours, packed, as dnspython reads it."""
+    buffer = DNSBuffer()
+    data.pack(buffer)
+    wire = bytes(buffer.data)
+    return dns.rdata.from_wire(dns.rdataclass.IN, rtype, wire, 0, len(wire))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bad IN A 1.2.3", "shop.zone:12:10: A: Expected 4 octets"),
+        ("bad IN MX ten mail", "shop.zone:12:11: MX: the preference must be a number from 0 to 65535"),
+        ("bad IN NOSUCH x", "shop.zone:12:8: 'NOSUCH' is not a record type"),
+        ("bad IN A", "shop.zone:12:8: A: expected one IPv4 address, found 0 words"),
+        ("bad CH A 192.0.2.1", "shop.zone:12:5: class CH is not served"),
+        ("a..b IN A 192.0.2.1", "shop.zone:12:1: 'a..b' is not a name: the name has an empty label"),
+        ("$INCLUDE other.zone", "shop.zone:12:1: the directive $INCLUDE is not known"),
+        ('bad IN TXT ("open"', "shop.zone:12:12: this ( is never closed"),
+        ('bad IN TXT "open', "shop.zone:12:12: this quote is never closed"),
+        ("bad IN A 192.0.2.1 )", "shop.zone:12:20: there is no ( for this )"),
+        ("out.test. IN A 192.0.2.1", "shop.zone:12:1: out.test lies outside the zone shop.test"),
+        ("c IN CNAME a\nc IN A 192.0.2.1", "shop.zone:12:1: c.shop.test has a CNAME beside A"),
+        ("c IN CNAME a\nc IN CNAME b", "shop.zone:12:1: c.shop.test has more than one CNAME"),
+        ("s IN SOA a b 1 2 3 4 5", "shop.zone:12:1: s.shop.test has an SOA record, but is not"),
+        ("@ IN SOA b b 1 2 3 4 5", "shop.zone:10: the zone shop.test has 2 SOA records"),
+        ("@ IN CNAME b", "shop.zone:12:1: shop.test has a CNAME beside NS, SOA"),
+        ("www IN A 192.0.2.1", "www.shop.test is a service, and has a static A record as well"),
+        ("x 99x IN A 192.0.2.1", "shop.zone:12:3: '99x' is not a time"),
+    ],
+)
+def test_every_fault_is_told_with_its_place(line, said):
+    found = problems(APEX.replace("@ IN SOA", "@ 300 IN SOA") + line + "\n", ("www.shop.test",))
+    assert any(said in each for each in found), found
+
+
+def test_all_faults_are_told_at_once():
+    found = problems("$TTL 1\n" + APEX + "a A x\nb A y\nc NOSUCH z\n")
+    assert len(found) == 3
+
+
+def test_a_zone_without_soa_or_ns_is_refused():
+    found = problems("$TTL 1\nwww A 192.0.2.1\n")
+    assert "has no SOA record" in found[0]
+    assert "has no NS record" in found[1]
+
+
+def test_names_between_are_there_and_wildcards_stand_in_for_names_that_are_not():
+    zone = load(ZONE, ("www.shop.test", "*.any.shop.test"))
+    assert name("er") in zone.nodes, "an empty non-terminal"
+    assert zone.source_of(name("nothing")) is None
+    assert zone.source_of(name("a.b.wild")) == name("*.wild")
+    assert zone.source_of(name("wild")) == name("wild")
+    assert zone.source_of(name("x.any")) == name("*.any")
+    assert zone.services[zone.source_of(name("x.any"))] == "*.any.shop.test"
+
+
+def test_a_cut_is_found_from_below_and_at_itself():
+    zone = load(ZONE)
+    assert zone.cut(name("a.sub")) == name("sub")
+    assert zone.cut(name("sub")) == name("sub")
+    assert zone.cut(name("www")) is None
+    assert zone.cut(name("@")) is None
+
+
+def test_negative_answers_live_no_longer_than_the_minimum():
+    zone = load(ZONE)
+    assert zone.soa.ttl == 3600
+    assert zone.negative_soa().ttl == 300
+
+
+def test_types_have_numbers_and_names():
+    assert rdata.type_number("mx") == 15
+    assert rdata.type_number("TYPE65280") == 65280
+    assert rdata.type_number("OPT") is None
+    assert rdata.type_number("ANY") is None
+    assert rdata.type_text(65280) == "TYPE65280"
+    assert parent(name("www")) == name("@")

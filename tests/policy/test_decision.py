@@ -1,0 +1,163 @@
+"""Decisions: eligibility before preference, always a reason, TTLs that end before the state can flip."""
+
+from __future__ import annotations
+
+import pytest
+from fleets import NOW, authority, client, drained, fleet, fleets, region, state, world, worlds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.fleet import AllDown, TimeToLive
+from gslb.geo.location import Coordinates
+from gslb.policy.failover import Failover
+from gslb.policy.nearest import Nearest
+from gslb.world import Override, OverrideKind, TargetState, Verdict
+
+LONDON, TOKYO = "10.1.0.1", "10.2.0.1"
+
+
+def decide(known, address=LONDON, **made):
+    return authority(fleet(**made), known).decide("www.shop.test", client(address), NOW)
+
+
+def order(decision):
+    return [ranked.region for ranked in decision.ranked]
+
+
+@given(st.data())
+def test_an_eligible_region_is_always_preferred_to_an_ineligible_one(data):
+    made = data.draw(fleets())
+    known = data.draw(worlds(made))
+    address = f"10.{data.draw(st.integers(0, 4))}.2.1"
+    decision = authority(made, known).decide("www.shop.test", client(address), NOW)
+    names = order(decision)
+    assert sorted(names) == sorted(made.regions)
+    flags = [ranked.eligible for ranked in decision.ranked]
+    assert flags == sorted(flags, reverse=True)
+    assert flags == [known.region(name).eligible for name in names]
+    if any(flags):
+        assert known.region(decision.chosen).eligible
+        assert decision.chosen == names[0]
+    elif made.services["www.shop.test"].all_down is AllDown.SERVFAIL:
+        assert decision.chosen is None
+        assert decision.addresses == ()
+    else:
+        assert decision.chosen is not None
+
+
+@given(st.data())
+def test_every_decision_has_a_reason_and_a_time_to_live_within_bounds(data):
+    made = data.draw(fleets())
+    decision = authority(made, data.draw(worlds(made))).decide("www.shop.test", client(LONDON), NOW)
+    bounds = made.services["www.shop.test"].ttl
+    assert decision.reasons
+    assert bounds.minimum <= decision.ttl <= max(bounds.minimum, bounds.wanted)
+
+
+@given(st.data())
+def test_that_a_family_has_no_addresses_never_depends_on_health(data):
+    made = data.draw(fleets())
+    decision = authority(made, data.draw(worlds(made))).decide("www.shop.test", client(LONDON), NOW)
+    if decision.chosen is None:
+        return
+    declared = {
+        address.version for each in made.regions.values() for edge in each.edges for address in edge.addresses
+    }
+    assert {address.version for address in decision.addresses} == declared
+
+
+def test_the_nearest_region_comes_first_and_says_how_far_it_is():
+    decision = decide(world())
+    assert order(decision) == ["eu-west", "us-east", "ap-southeast"]
+    assert decision.ranked[0].reasons == ("eu-west is nearest (464 km)",)
+    assert order(decide(world(), TOKYO))[0] == "ap-southeast"
+
+
+def test_a_region_that_is_down_is_skipped_and_says_since_when():
+    decision = decide(world(state("eu-west", Verdict.DOWN, since=NOW - 12, reason="3 of 3 observers")))
+    assert decision.chosen == "us-east"
+    assert "eu-west skipped: DOWN for 12 s, 3 of 3 observers" in decision.reasons
+
+
+def test_a_drained_region_is_skipped_and_says_by_whom_and_until_when():
+    decision = decide(world(drained("eu-west", until=1_800_007_200.0)))
+    assert decision.chosen == "us-east"
+    assert "eu-west skipped: drained by ana until 10:00 UTC: maintenance" in decision.reasons
+
+
+def test_a_region_forced_up_is_eligible_though_it_is_observed_down():
+    override = Override("eu-west", OverrideKind.FORCED_UP, "ana", "", NOW)
+    decision = decide(world(state("eu-west", Verdict.DOWN, reason="refused", override=override)))
+    assert decision.chosen == "eu-west"
+    assert "eu-west forced up by ana" in decision.reasons
+    assert "eu-west DOWN for 60 s, refused" in decision.reasons
+
+
+def test_unknown_is_not_down():
+    assert decide(world(state("eu-west", Verdict.UNKNOWN))).chosen == "eu-west"
+
+
+def all_down(*, newest):
+    return world(
+        *(
+            state(name, Verdict.DOWN, since=NOW - (5 if name == newest else 50))
+            for name in ("us-east", "eu-west", "ap-southeast")
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "chosen"),
+    [(AllDown.ANSWER_ALL, "eu-west"), (AllDown.LAST_KNOWN, "ap-southeast"), (AllDown.SERVFAIL, None)],
+)
+def test_when_all_regions_are_down_the_service_says_what_to_do(choice, chosen):
+    decision = decide(all_down(newest="ap-southeast"), all_down=choice)
+    assert decision.chosen == chosen
+    assert "no region is eligible" in decision.notes[-1]
+
+
+def test_a_drain_outlives_an_outage_of_all_regions():
+    known = world(drained("eu-west"), state("us-east", Verdict.DOWN), state("ap-southeast", Verdict.DOWN))
+    assert decide(known).chosen == "us-east"
+
+
+def test_time_to_live_ends_before_the_state_could_flip():
+    assert decide(world()).ttl == 30
+    assert decide(world(state("eu-west", flip_in=12.7))).ttl == 12
+    assert decide(world(state("eu-west", flip_in=1.0))).ttl == 5
+    assert decide(world(state("us-east", flip_in=12.0))).ttl == 30, "a region that is not asked for"
+    preferred = state("eu-west", Verdict.DOWN, flip_in=9.0)
+    assert decide(world(preferred)).ttl == 9, "the nearest may come back"
+
+
+def test_time_to_live_ends_with_an_override_and_says_when_it_must_shrink():
+    decision = decide(world(drained("eu-west", until=NOW + 20)), ttl=TimeToLive(30, 5, 60))
+    assert decision.ttl == 20
+    assert decision.shrinks_at == NOW - 10
+
+
+def test_an_address_that_is_down_is_not_answered_while_another_of_the_region_is_up():
+    regions = {"only": region("only", Coordinates(0, 0), ("192.0.2.1", "192.0.2.2"))}
+    targets = {
+        "192.0.2.1": TargetState("only/192.0.2.1", Verdict.DOWN, NOW, "", 5.0),
+        "192.0.2.2": TargetState("only/192.0.2.2", Verdict.UP, NOW, "", 5.0),
+    }
+    made = fleet(regions=regions)
+    known = world(state("only", targets=targets), names=("only",))
+    decision = authority(made, known).decide("www.shop.test", client(LONDON), NOW)
+    assert [str(address) for address in decision.addresses] == ["192.0.2.2"]
+
+
+def test_a_family_that_the_best_region_lacks_is_answered_from_the_next():
+    regions = {
+        "near": region("near", Coordinates(51, 0), ("192.0.2.1",)),
+        "far": region("far", Coordinates(0, 100), ("192.0.2.2", "2001:db8::2")),
+    }
+    made = fleet(regions=regions)
+    decision = authority(made, world(names=tuple(regions))).decide("www.shop.test", client(LONDON), NOW)
+    assert [str(address) for address in decision.addresses] == ["192.0.2.1", "2001:db8::2"]
+
+
+def test_policies_compose_each_splits_what_the_one_before_left_equal():
+    decision = decide(world(), policies=(Failover(("ap-southeast",)), Nearest()))
+    assert order(decision) == ["ap-southeast", "eu-west", "us-east"]

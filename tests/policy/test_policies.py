@@ -1,0 +1,149 @@
+"""Each policy keeps its promise; and each lives in one file that is registered."""
+
+from __future__ import annotations
+
+import pkgutil
+from ipaddress import ip_address, ip_network
+
+import pytest
+from fleets import LONDON, PLACES, client, coordinates, fleet, locations, policies
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import gslb.policy
+from gslb.fleet import Region
+from gslb.geo.location import Coordinates, Located, Location
+from gslb.policy import POLICIES, Client
+from gslb.policy.failover import Failover
+from gslb.policy.geo import Geo, GeoRule
+from gslb.policy.nearest import Nearest
+from gslb.policy.share import SHARES, share_of
+from gslb.policy.weighted import Weighted
+
+REGIONS = list(fleet().regions.values())
+
+
+def test_every_policy_is_one_registered_file():
+    files = {module.name for module in pkgutil.iter_modules(gslb.policy.__path__)}
+    assert files - set(POLICIES) == {"base", "decision", "share"}
+    for name, policy in POLICIES.items():
+        assert policy.name == name
+        assert policy.__module__ == f"gslb.policy.{name}"
+        assert policy.__doc__
+
+
+@given(st.data())
+def test_every_policy_ranks_every_candidate_exactly_once(data):
+    located = Located(data.draw(locations), 16)
+    address = ip_address("10.1.2.3")
+    who = Client(address, located, data.draw(st.integers(0, SHARES - 1)))
+    for policy in data.draw(policies(tuple(PLACES))):
+        ranking = policy.rank(who, REGIONS)
+        assert sorted(name for tier in ranking.tiers for name in tier) == sorted(PLACES)
+        assert set(ranking.reasons) <= set(PLACES)
+
+
+@given(coordinates)
+def test_nearest_agrees_with_distances_measured_anew(place):
+    from gslb.geo.distance import distance
+
+    who = Client(ip_address("10.1.2.3"), Located(Location("database", place), 16), 0)
+    names = [name for tier in Nearest().rank(who, REGIONS).tiers for name in tier]
+    measured = [distance(place, PLACES[name]) for name in names]
+    assert measured == sorted(measured)
+
+
+def test_nearest_without_coordinates_leaves_all_equal_and_says_so():
+    who = Client(ip_address("10.9.9.9"), Located(Location("default"), 0), 0)
+    ranking = Nearest().rank(who, REGIONS)
+    assert len(ranking.tiers) == 1
+    assert "unknown" in ranking.note
+
+
+def test_failover_keeps_its_order_and_puts_the_rest_behind():
+    ranking = Failover(("ap-southeast", "eu-west")).rank(client("10.1.0.1"), REGIONS)
+    assert ranking.tiers == (("ap-southeast",), ("eu-west",), ("us-east",))
+
+
+def chosen_by_share(weights):
+    policy = Weighted(tuple(weights.items()))
+    located = Located(LONDON, 16)
+    return [
+        policy.rank(Client(ip_address("10.0.0.1"), located, share), REGIONS).tiers[0][0]
+        for share in range(SHARES)
+    ]
+
+
+def test_weighted_divides_by_weight():
+    chosen = chosen_by_share({"us-east": 50, "eu-west": 30, "ap-southeast": 20})
+    for name, weight in {"us-east": 0.5, "eu-west": 0.3, "ap-southeast": 0.2}.items():
+        assert chosen.count(name) / SHARES == pytest.approx(weight, abs=0.025)
+
+
+def test_growing_one_weight_moves_clients_to_that_region_only():
+    before = chosen_by_share({"us-east": 50, "eu-west": 30, "ap-southeast": 20})
+    after = chosen_by_share({"us-east": 50, "eu-west": 60, "ap-southeast": 20})
+    moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert moved
+    assert {new for _, new in moved} == {"eu-west"}
+
+
+def test_weight_zero_comes_last():
+    chosen = chosen_by_share({"us-east": 1, "eu-west": 0})
+    assert set(chosen) == {"us-east"}
+
+
+def test_a_share_is_one_for_a_whole_client_network():
+    assert share_of(ip_address("203.0.113.1")) == share_of(ip_address("203.0.113.255"))
+    assert share_of(ip_address("2001:db8:1::1")) == share_of(ip_address("2001:db8:1:ffff::1"))
+    shares = {share_of(ip_address(f"203.0.{third}.0")) for third in range(256)}
+    assert len(shares) > 200
+
+
+def rule(*regions, **conditions):
+    return GeoRule(regions, **{name: frozenset(values) for name, values in conditions.items()})
+
+
+def first(policy, address="10.1.0.1"):
+    return policy.rank(client(address), REGIONS).tiers[0]
+
+
+def test_the_most_specific_geo_rule_wins_whatever_the_order_of_the_file():
+    rules = [
+        rule("us-east", continent={"EU"}),
+        rule("ap-southeast", country={"GB"}),
+        rule("eu-west", subdivision={"GB-LND"}),
+        rule("us-east", asn={64500}),
+        GeoRule(("ap-southeast",), network=(ip_network("10.1.0.0/24"),)),
+        GeoRule(("eu-west",), network=(ip_network("10.1.0.0/16"),)),
+    ]
+    expected = ["us-east", "ap-southeast", "eu-west", "us-east", "ap-southeast", "ap-southeast"]
+    for count, region in enumerate(expected, 1):
+        assert first(Geo(tuple(rules[:count]))) == (region,)
+        assert first(Geo(tuple(reversed(rules[:count])))) == (region,)
+
+
+def test_all_conditions_of_a_rule_must_hold():
+    both = Geo((rule("us-east", country={"GB"}, asn={1}),))
+    assert len(first(both)) == 3
+    assert "no geo rule matches" in both.rank(client("10.1.0.1"), REGIONS).note
+
+
+def test_a_geo_rule_needs_a_condition_and_regions():
+    with pytest.raises(ValidationError, match="needs a condition"):
+        Geo.Options.model_validate({"rules": [{"regions": ["us-east"]}]})
+    with pytest.raises(ValidationError):
+        Geo.Options.model_validate({"rules": [{"country": "GB", "regions": []}]})
+    options = Geo.Options.model_validate({"rules": [{"country": "gb", "regions": ["us-east"]}]})
+    assert Geo.from_options(options).rules[0].country == {"GB"}
+
+
+def test_regions_named_in_options_are_told_with_their_paths():
+    options = Geo.Options.model_validate({"rules": [{"country": ["GB"], "regions": ["a", "b"]}]})
+    assert options.region_names() == ((("rules", 0, "regions", 0), "a"), (("rules", 0, "regions", 1), "b"))
+
+
+def test_regions_at_equal_distance_share_a_tier():
+    twins = [Region(name, Coordinates(10, 10), (), REGIONS[0].check, {}) for name in ("one", "two")]
+    assert Nearest().rank(client("10.1.0.1"), twins).tiers == (("one", "two"),)
