@@ -1,0 +1,86 @@
+"""A DNS node's metrics, read from the counters when they are asked for and never on the query path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gslb.admin.documents import RCODES
+from gslb.node import DnsNode
+from gslb.world import Verdict
+
+
+class NodeCollector(Collector):
+    """Collects from one node."""
+
+    def __init__(self, node: DnsNode) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._queries()
+        yield from self._regions()
+        yield from self._store()
+
+    def _queries(self) -> Iterator[Metric]:
+        responder = self._node.responder
+        yield CounterMetricFamily("gslb_dns_queries", "Packets received.", responder.queries)
+        yield CounterMetricFamily("gslb_dns_cache_hits", "Queries answered from the cache.", responder.hits)
+        yield CounterMetricFamily("gslb_dns_silences", "Packets not answered at all.", responder.silences)
+        yield CounterMetricFamily(
+            "gslb_dns_truncations", "Answers cut to a header and the TC bit.", responder.truncations
+        )
+        yield GaugeMetricFamily("gslb_dns_cache_answers", "Answers in the cache.", responder.cached)
+        responses = CounterMetricFamily("gslb_dns_responses", "Responses by RCODE.", labels=["rcode"])
+        for rcode, count in sorted(responder.responses.items()):
+            responses.add_metric([RCODES.get(rcode, str(rcode))], count)
+        yield responses
+        served = CounterMetricFamily(
+            "gslb_dns_answers", "Answers for services by region.", labels=["service", "region"]
+        )
+        for labels, count in sorted(responder.served.items()):
+            served.add_metric(list(labels), count)
+        yield served
+        yield GaugeMetricFamily(
+            "gslb_dns_tcp_connections", "TCP connections open.", sum(tcp.open for tcp in self._node.tcp)
+        )
+        yield CounterMetricFamily(
+            "gslb_dns_tcp_refused",
+            "TCP connections closed because too many were open.",
+            sum(tcp.refused for tcp in self._node.tcp),
+        )
+
+    def _regions(self) -> Iterator[Metric]:
+        world = self._node.store.world
+        verdicts = GaugeMetricFamily(
+            "gslb_region_verdict", "1 for the verdict in force.", labels=["region", "verdict"]
+        )
+        eligible = GaugeMetricFamily(
+            "gslb_region_eligible", "Whether new clients are sent to the region.", labels=["region"]
+        )
+        overridden = GaugeMetricFamily(
+            "gslb_region_override", "1 for the override in force.", labels=["region", "override"]
+        )
+        utilisation = GaugeMetricFamily(
+            "gslb_region_utilisation", "Share of its capacity in use, by edge.", labels=["region", "edge"]
+        )
+        for name in self._node.fleet.regions:
+            state = world.region(name)
+            for verdict in Verdict:
+                verdicts.add_metric([name, verdict.value], float(state.verdict is verdict))
+            eligible.add_metric([name], float(state.eligible))
+            if state.override is not None:
+                overridden.add_metric([name, state.override.kind.value], 1)
+            for report in world.reports.get(name, ()):
+                if report.utilisation is not None:
+                    utilisation.add_metric([name, report.edge], report.utilisation)
+        yield from (verdicts, eligible, overridden, utilisation)
+
+    def _store(self) -> Iterator[Metric]:
+        store = self._node.store
+        yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
+        read_at = store.world.store_read_at
+        if read_at is not None:
+            age = max(0.0, self._node.clock.now() - read_at)
+            yield GaugeMetricFamily("gslb_store_age_seconds", "Since Redis was last read in full.", age)

@@ -1,0 +1,130 @@
+"""What a DNS node tells and takes over HTTP; reading is free, changing state needs the token."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from ipaddress import ip_address
+
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from gslb.admin.documents import Document, override_document, reply_document, world_document
+from gslb.admin.listener import admin_app
+from gslb.admin.metrics import NodeCollector
+from gslb.errors import GslbError
+from gslb.node import DnsNode
+from gslb.world import Override, OverrideKind
+
+NODE = web.AppKey("node", DnsNode)
+
+
+class OverrideRequest(BaseModel, extra="forbid"):
+    """The body of `PUT /v1/overrides/REGION`."""
+
+    kind: OverrideKind
+    by: str = Field(min_length=1, max_length=200)
+    reason: str = Field("", max_length=500)
+    duration: float | None = Field(None, gt=0, description="seconds; without it, until cleared")
+
+
+def node_app(node: DnsNode) -> web.Application:
+    """The application of a DNS node."""
+    app = admin_app(NodeCollector(node))
+    app[NODE] = node
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.get("/healthz", _health),
+            web.get("/v1/state", _state),
+            web.get("/v1/explain", _explain),
+            web.get("/v1/events", _events),
+            web.put("/v1/overrides/{region}", _put_override),
+            web.delete("/v1/overrides/{region}", _delete_override),
+        ]
+    )
+    return app
+
+
+async def _page(request: web.Request) -> web.Response:
+    text = files("gslb.admin").joinpath("page.html").read_text(encoding="utf-8")
+    return web.Response(text=text, content_type="text/html")
+
+
+async def _health(request: web.Request) -> web.Response:
+    """200 while queries are answered: Redis being away does not make a node unhealthy."""
+    node = request.app[NODE]
+    document = {"answering": node.answering, "store_connected": node.store.connected}
+    return web.json_response(document, status=200 if node.answering else 503)
+
+
+async def _state(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    responder = node.responder
+    document: Document = {
+        "node": node.node.name,
+        "uptime_seconds": round(node.clock.now() - node.started_at, 1),
+        "store": {"connected": node.store.connected, "last_error": node.store.last_error},
+        "dns": {
+            "listen": [str(udp.address) for udp in node.udp],
+            "queries": responder.queries,
+            "cache_hits": responder.hits,
+            "answers": [
+                {"service": service, "region": region, "count": count}
+                for (service, region), count in sorted(responder.served.items())
+            ],
+        },
+        "geo": [str(line) for line in node.locators.current.describe()],
+        **world_document(node.fleet, node.store.world),
+    }
+    return web.json_response(document)
+
+
+async def _explain(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    try:
+        name = request.query["name"]
+        address = ip_address(request.query["from"])
+    except KeyError as error:
+        raise GslbError(f"the parameter {error.args[0]!r} is missing", hint="name, from and type") from None
+    except ValueError:
+        raise GslbError(f"{request.query['from']!r} is not an IP address") from None
+    rtype = request.query.get("type", "A")
+    reply = node.responder.authority.explain(name, rtype, address, node.clock.now())
+    return web.json_response({"node": node.node.name, **reply_document(name, rtype, reply)})
+
+
+async def _events(request: web.Request) -> web.Response:
+    count = request.query.get("count", "100")
+    if not count.isdigit() or not 0 < int(count) <= 10_000:
+        raise GslbError("count must be from 1 to 10000")
+    return web.json_response(await request.app[NODE].store.events(int(count)))
+
+
+async def _put_override(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    region = _region(request)
+    try:
+        wanted = OverrideRequest.model_validate_json(await request.read())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise GslbError(f"{place}: {first['msg']}", hint='as in {"kind": "drain", "by": "ana"}') from None
+    now = node.clock.now()
+    until = now + wanted.duration if wanted.duration is not None else None
+    override = Override(region, wanted.kind, wanted.by, wanted.reason, now, until)
+    await node.store.set_override(override)
+    return web.json_response({"region": region, **override_document(override)})
+
+
+async def _delete_override(request: web.Request) -> web.Response:
+    region = _region(request)
+    cleared = await request.app[NODE].store.clear_override(region)
+    return web.json_response({"region": region, "cleared": cleared})
+
+
+def _region(request: web.Request) -> str:
+    name = request.match_info["region"]
+    regions = request.app[NODE].fleet.regions
+    if name not in regions:
+        raise GslbError(f"there is no region {name!r}", hint=f"regions: {', '.join(regions)}")
+    return name

@@ -1,0 +1,62 @@
+"""The command `gslb`; one file a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gslb import __version__
+from gslb.cli import check, dns, explain, override, status
+from gslb.cli import demo as demo_command
+from gslb.cli.geo import app as geo_app
+from gslb.errors import ConfigError, GslbError, ZoneError
+
+app = typer.Typer(
+    name="gslb",
+    help="Global server load balancing: DNS answers with the nearest healthy region.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo_command.demo)
+app.command("dns")(dns.dns)
+app.command("check")(check.check)
+app.command("explain")(explain.explain)
+app.command("status")(status.status)
+app.command("drain")(override.drain)
+app.command("force")(override.force)
+app.command("clear")(override.clear)
+app.add_typer(geo_app, name="geo")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gslb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run a command; a GslbError becomes its sentence on stderr, and exit status 2 (configuration) or 1."""
+    try:
+        app()
+    except (ConfigError, ZoneError) as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        sys.exit(2)
+    except GslbError as error:
+        print(f"gslb: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,56 @@
+"""`gslb dns`: runs one DNS node in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gslb.cli.options import DEFAULT_CONFIG, ConfigOption, LogLevelOption
+from gslb.clock import SystemClock
+from gslb.config import load
+from gslb.fleet import Fleet, Node
+from gslb.log import configure_logging
+
+
+def dns(
+    config: ConfigOption = DEFAULT_CONFIG,
+    name: Annotated[str | None, typer.Option("--name", help="Which of the file's DNS nodes to be.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Write this file once queries are answered.")
+    ] = None,
+    log_level: LogLevelOption = "info",
+) -> None:
+    """Run a DNS node: answer every client with the nearest healthy region."""
+    from gslb.node import node_of
+
+    configure_logging(level=log_level)
+    fleet = load(config)
+    asyncio.run(_serve(fleet, node_of(fleet, name), ready_file))
+
+
+async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None) -> None:
+    from gslb.admin.listener import AdminServer
+    from gslb.admin.node_app import node_app
+    from gslb.node import DnsNode
+
+    node = DnsNode(fleet, settings, SystemClock())
+    admin = AdminServer(node_app(node), settings.admin) if settings.admin is not None else None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if admin is not None:
+        await admin.start()
+    try:
+        await node.start()
+        if ready_file is not None:
+            ready_file.write_text("ready\n", encoding="utf-8")  # noqa: ASYNC240 - once, and tiny
+        await stop.wait()
+    finally:
+        await node.stop()
+        if admin is not None:
+            await admin.stop()

@@ -1,0 +1,1 @@
+"""The demo world: the whole fleet of a regions.yaml as real processes on one machine."""

@@ -1,0 +1,80 @@
+"""What the demo does on a machine that lacks an address, or where a port is taken."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from gslb.config import load
+from gslb.demo.plan import make_plan
+from gslb.demo.tour import at
+from gslb.errors import GslbError
+from gslb.fleet import SocketAddress
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def plan_of(tmp_path, text):
+    file = tmp_path / "regions.yaml"
+    file.write_text(text)
+    plan = make_plan(load(file), file)
+    if plan.text is not None:
+        file.write_text(plan.text)
+    return plan, load(file)
+
+
+@pytest.fixture
+def text():
+    return (ROOT / "regions.yaml").read_text()
+
+
+def test_addresses_that_this_machine_lacks_fall_back_on_ports(tmp_path, text):
+    # 192.0.2.0/24 is for documentation (RFC 5737): no machine has it, as macOS has no 127.0.20.1.
+    moved = text.replace("127.0.20.", "192.0.2.")
+    plan, fleet = plan_of(tmp_path, moved)
+    assert "192.0.2.1:8080" in plan.moved
+    (edge,) = fleet.regions["eu-west"].edges
+    assert [str(address) for address in edge.addresses] == ["192.0.2.1"], "answers still tell regions apart"
+    (listen,) = edge.listen
+    assert listen.host == "127.0.0.1"
+    assert list(edge.probe.values()) == [listen]
+    weights = [server.weight for server in fleet.regions["eu-west"].servers["media"]]
+    assert weights == [3, 2, 1]
+    everything = [
+        address
+        for region in fleet.regions.values()
+        for address in (
+            *(server.address for pool in region.servers.values() for server in pool),
+            *region.edges[0].listen,
+        )
+    ]
+    assert len(set(everything)) == len(everything)
+
+
+def test_a_port_that_is_taken_is_left_to_its_owner(tmp_path, text):
+    with socket.socket(type=socket.SOCK_DGRAM) as taken, socket.socket() as listening:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        redis_port = listening.getsockname()[1]
+        wanted = text.replace("127.0.0.1:5300", f"127.0.0.1:{port}").replace(":6390/", f":{redis_port}/")
+        plan, fleet = plan_of(tmp_path, wanted)
+    (listen,) = fleet.dns.nodes["ns1"].listen
+    assert listen.port != port
+    assert plan.moved[f"127.0.0.1:{port}"] == str(listen)
+    assert fleet.redis.url is not None
+    assert f":{redis_port}/" not in fleet.redis.url.reveal()
+
+
+@pytest.mark.parametrize("url", ["redis://redis.example.net:6379/0", "redis://:secret@127.0.0.1:6379/0"])
+def test_somebody_elses_redis_is_not_replaced(tmp_path, text, url):
+    with pytest.raises(GslbError, match="the demo brings its own Redis") as caught:
+        plan_of(tmp_path, text.replace("redis://127.0.0.1:6390/0", url))
+    assert "secret" not in str(caught.value)
+
+
+def test_commands_name_addresses_as_dig_takes_them():
+    assert at(SocketAddress("127.0.0.1", 5300)) == "@127.0.0.1 -p 5300"
