@@ -1,0 +1,17 @@
+# syntax=docker/dockerfile:1
+FROM python:3.13-slim AS build
+WORKDIR /source
+RUN python -m venv /opt/gslb
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY gslb gslb
+COPY edge edge
+RUN /opt/gslb/bin/pip install --no-cache-dir --no-compile . \
+ && rm -rf /opt/gslb/lib/python*/site-packages/pip /opt/gslb/bin/pip*
+
+FROM python:3.13-slim
+COPY --from=build /opt/gslb /opt/gslb
+COPY deploy/compose/bin/ /usr/local/bin/
+ENV PATH=/opt/gslb/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /etc/gslb
+CMD ["gslb", "--help"]
