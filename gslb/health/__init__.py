@@ -1,0 +1,1 @@
+"""Health: how targets are probed, and how what observers see becomes one verdict."""

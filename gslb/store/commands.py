@@ -1,0 +1,136 @@
+"""Runs batches of Redis commands and our few scripts, each of which touches a single key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio as redis
+from redis.exceptions import NoScriptError, ResponseError
+
+BATCH = 500
+"""Commands sent at once; more would hold up others in Redis and here."""
+
+Argument = str | bytes | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the name that Redis knows it by."""
+
+    text: str
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a script on `key`."""
+
+    script: Script
+    key: str
+    arguments: tuple[Argument, ...]
+
+
+WRITE_VERSIONED = Script("""
+-- KEYS[1]: a hash of one writer. ARGV: epoch, sequence, lease in ms, field, value, field, value, ...
+-- Returns 1 if written, 0 if what is there is newer. A record without a lease is not one of ours.
+if redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('PTTL', KEYS[1]) >= 0 then
+  local old = redis.call('HMGET', KEYS[1], 'epoch', 'sequence')
+  local epoch, sequence = tonumber(old[1] or ''), tonumber(old[2] or '')
+  local new_epoch, new_sequence = tonumber(ARGV[1]), tonumber(ARGV[2])
+  if epoch and sequence and (epoch > new_epoch or (epoch == new_epoch and sequence > new_sequence)) then
+    return 0
+  end
+end
+redis.call('DEL', KEYS[1])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+""")
+
+REPLACE = Script("""
+-- KEYS[1]: a hash. ARGV: ms to live, or 0 for no end, field, value, field, value, ...
+redis.call('DEL', KEYS[1])
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[1] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 1
+""")
+
+CONCLUDE = Script("""
+-- KEYS[1]: the hash of a verdict that many may write. ARGV: lease in ms, 1 for a change or 0 for a renewal,
+-- the state, field, value, ... Returns 1 if the state became another by this call, so that exactly one of
+-- many writers reports it. A renewal never undoes somebody's change.
+local old = false
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then old = redis.call('HGET', KEYS[1], 'state') end
+if ARGV[2] == '0' and old and old ~= ARGV[3] then return 0 end
+redis.call('DEL', KEYS[1])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if old == ARGV[3] then return 0 end
+return 1
+""")
+
+SEEN = Script("""
+-- KEYS[1]: the sorted set of observers. ARGV: a name. Returns 1 if it was not there.
+-- Redis's own clock is used: those of the observers need not agree.
+local time = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
+""")
+
+GONE = Script("""
+-- KEYS[1]: the sorted set of observers. ARGV: ms. Takes out and returns those silent for longer.
+local time = redis.call('TIME')
+local before = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
+local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', before)
+for _, name in ipairs(names) do redis.call('ZREM', KEYS[1], name) end
+return names
+""")
+
+SCRIPTS = (WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE)
+
+
+async def load_scripts(client: redis.Redis) -> None:
+    """Make our scripts known to this Redis."""
+    replies = await _run(client, [("SCRIPT LOAD", script.text) for script in SCRIPTS])
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+
+
+async def run(client: redis.Redis, commands: Sequence[tuple[Argument, ...] | Call]) -> list[Any]:
+    """The replies to `commands`, in order, with a ResponseError in place of the reply to a refused one.
+
+    Raises what the client raises when Redis is away.
+    """
+    replies = await _run(client, commands)
+    unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        # Redis forgets scripts when it restarts or is told to.
+        await load_scripts(client)
+        again = await _run(client, [commands[index] for index in unknown])
+        for index, reply in zip(unknown, again, strict=True):
+            replies[index] = reply
+    return replies
+
+
+async def _run(client: redis.Redis, commands: Sequence[tuple[Argument, ...] | Call]) -> list[Any]:
+    replies: list[Any] = []
+    for start in range(0, len(commands), BATCH):
+        async with client.pipeline(transaction=False) as pipeline:
+            for command in commands[start : start + BATCH]:
+                if isinstance(command, Call):
+                    pipeline.execute_command(
+                        "EVALSHA", command.script.sha, 1, command.key, *command.arguments
+                    )
+                else:
+                    pipeline.execute_command(*command)
+            replies += await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+            raise reply
+    return replies

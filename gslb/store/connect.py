@@ -1,0 +1,102 @@
+"""Makes a Redis client from a URL, with bounded waits, and never lets a password into a message."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from gslb.errors import StoreError
+from gslb.fleet import RedisSettings, SocketAddress
+
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+"""Schemes a URL may have; the last is redis+sentinel://[user:password@]host:port,host:port/service[/db]."""
+
+UNREACHABLE = (RedisError, OSError, TimeoutError, EOFError)
+"""What the client raises when Redis is away, or answers with an error."""
+
+_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/]*@")
+_PASSWORD_OPTION = re.compile(r"([?&](?:\w*password)=)[^&#]*", re.IGNORECASE)
+
+
+def redact(url: str) -> str:
+    """The URL as it may be shown: with asterisks in place of a password."""
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def connect(settings: RedisSettings) -> redis.Redis:
+    """A client; nothing is sent before its first command. Every wait is bounded by `settings.timeout`.
+
+    Raises StoreError when there is no URL, or the URL is not one we can use.
+    """
+    if settings.url is None:
+        raise StoreError("no Redis is configured", hint="set redis.url in regions.yaml")
+    url = settings.url.reveal()
+    # One attempt for one command: who calls decides about the next attempt, and when.
+    # RESP2 is what every Redis, Valkey and proxy in between speaks alike.
+    options: dict[str, Any] = {
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "encoding_errors": "replace",
+    }
+    scheme = url.partition(":")[0].lower()
+    if scheme not in SCHEMES:
+        raise StoreError(
+            f"{redact(url)} is not a Redis URL we can use", hint=f"known schemes: {', '.join(SCHEMES)}"
+        )
+    try:
+        if scheme == "redis+sentinel":
+            return _through_sentinel(url, options)
+        client: redis.Redis = redis.Redis.from_url(url, **options)
+        return client
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{redact(url)} is not a legal Redis URL: {error}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Why Redis could not be used, in one line without a password."""
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "timeout"
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, RedisConnectionError) and isinstance(cause, OSError) and cause.errno is not None:
+        return os.strerror(cause.errno).lower()
+    return redact(" ".join(str(error).split())) or type(error).__name__
+
+
+def _through_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
+    """Asks the sentinels for the master at every new connection, so that a failover is followed."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    sentinels = [_sentinel(host) for host in hosts.split(",")]
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("the sentinels' service is missing: redis+sentinel://host:port,host:port/service")
+    query = dict(parse_qsl(parts.query))
+    sentinel_options = dict(options)
+    if "sentinel_password" in query:
+        sentinel_options["password"] = query["sentinel_password"]
+        sentinel_options["username"] = query.get("sentinel_username")
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [(address.host, address.port) for address in sentinels], sentinel_kwargs=sentinel_options, **options
+    )
+    login_options: dict[str, Any] = {"username": unquote(user) or None, "password": unquote(password) or None}
+    master: redis.Redis = sentinel.master_for(service, db=int(database or 0), **login_options)
+    return master
+
+
+def _sentinel(text: str) -> SocketAddress:
+    match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:\[\]]+)(?::(?P<port>\d+))?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a sentinel's host:port")
+    return SocketAddress(match["v6"] or match["host"], int(match["p6"] or match["port"] or 26379))

@@ -1,0 +1,115 @@
+"""Writes what this process has to say, in one batch, such that a delayed write undoes nothing newer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import redis.asyncio as redis
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from gslb.fleet import RedisSettings
+from gslb.store import events, keys
+from gslb.store.codec import Fields, encode_observation, encode_region_state, encode_report
+from gslb.store.commands import CONCLUDE, GONE, SEEN, WRITE_VERSIONED, Argument, Call, run
+from gslb.world import Observation, RegionState, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be written. nudge: keys of it that others shall read at once.
+
+    verdicts: region states, each with whether it is a change (True) or a renewal (False).
+    observer: under which name this process joins those who observe regions; None if it does not.
+    """
+
+    observations: Sequence[Observation] = ()
+    reports: Sequence[Report] = ()
+    nudge: frozenset[str] = frozenset()
+    verdicts: Sequence[tuple[RegionState, bool]] = ()
+    observer: str | None = None
+    look_for_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How it went. superseded: keys under which somebody newer writes. refusals: errors Redis gave."""
+
+    superseded: tuple[str, ...]
+    refusals: tuple[str, ...]
+
+
+async def write(
+    client: redis.Redis, settings: RedisSettings, batch: Batch, *, author: str, now: float
+) -> Written:
+    """Write the batch, nudge the readers, and enter what happened into the stream of events.
+
+    Raises what the client raises when Redis is away or is a read-only replica; other refusals are
+    returned, as what could be written is written.
+    """
+    lease = int(settings.lease * 1000)
+    versioned = [
+        *(
+            _versioned(keys.observation(each.target, each.observer), each, encode_observation(each), lease)
+            for each in batch.observations
+        ),
+        *(
+            _versioned(keys.report(each.region, each.edge), each, encode_report(each), lease)
+            for each in batch.reports
+        ),
+    ]
+    verdicts = [_conclusion(state, change, author, lease) for state, change in batch.verdicts]
+    calls = [*versioned, *verdicts]
+    if batch.observer is not None:
+        calls.append(Call(SEEN, keys.OBSERVERS, (batch.observer,)))
+    if batch.look_for_gone:
+        calls.append(Call(GONE, keys.OBSERVERS, (lease * keys.GONE_AFTER_LEASES,)))
+    nudges: list[tuple[Argument, ...]] = [("PUBLISH", keys.CHANGES, key) for key in sorted(batch.nudge)]
+    replies = await run(client, [*calls, *nudges])
+    refusals = [reply for reply in replies[: len(calls)] if isinstance(reply, ResponseError)]
+    for refusal in refusals:
+        if isinstance(refusal, ReadOnlyError):
+            raise refusal
+    happened = _happened(batch, replies[len(versioned) : len(calls)], settings, now)
+    # Who may not write here may not write there either, and has been told so; hence no second complaint.
+    await run(client, [events.append_command(event) for event in happened])
+    superseded = tuple(
+        call.key for call, reply in zip(versioned, replies[: len(versioned)], strict=True) if reply == 0
+    )
+    return Written(superseded, tuple(dict.fromkeys(str(refusal) for refusal in refusals)))
+
+
+def _versioned(key: str, record: Observation | Report, fields: Fields, lease: int) -> Call:
+    return Call(WRITE_VERSIONED, key, (record.epoch, record.sequence, lease, *_flat(fields)))
+
+
+def _conclusion(state: RegionState, change: bool, author: str, lease: int) -> Call:
+    fields = encode_region_state(state, author)
+    return Call(
+        CONCLUDE, keys.verdict(state.region), (lease, int(change), state.verdict.value, *_flat(fields))
+    )
+
+
+def _flat(fields: Fields) -> list[str]:
+    return [text for item in fields.items() for text in item]
+
+
+def _happened(
+    batch: Batch, replies: Sequence[object], settings: RedisSettings, now: float
+) -> list[events.Event]:
+    """The events that the replies to verdicts, SEEN and GONE (in this order) prove to be ours to tell."""
+    remaining = iter(replies)
+    happened = []
+    for state, _ in batch.verdicts:
+        if next(remaining) == 1:
+            text = f"{state.region} is {state.verdict}: {state.reason}"
+            happened.append(events.Event(now, "verdict", text, state.region))
+    if batch.observer is not None and next(remaining) == 1:
+        happened.append(events.Event(now, "observer_joined", f"{batch.observer} observes the regions"))
+    if batch.look_for_gone:
+        gone = next(remaining)
+        silence = settings.lease * keys.GONE_AFTER_LEASES
+        for name in gone if isinstance(gone, list) else ():
+            text = f"{name.decode(errors='replace')} has been silent for {silence:g} s"
+            happened.append(events.Event(now, "observer_left", text))
+    return happened

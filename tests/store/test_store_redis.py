@@ -1,0 +1,446 @@
+"""Stories of processes that share a real Redis, and of a Redis that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import redis.asyncio
+import structlog
+from conftest import RedisServer
+from small_fleet import observation, small_fleet
+
+from gslb.clock import FakeClock, SystemClock
+from gslb.errors import StoreError
+from gslb.fleet import Fleet
+from gslb.store import keys, oneshot
+from gslb.store.commands import load_scripts
+from gslb.store.connect import connect
+from gslb.store.publish import Batch, write
+from gslb.store.state import StateStore
+from gslb.world import Override, OverrideKind, PoolReport, Report, Verdict, World
+
+WAIT = 15.0
+"""Seconds that only a failing test waits for."""
+
+NEVER = 3600.0
+EU, EU_TARGET = "eu-west", "eu-west/192.0.2.1"
+
+
+@asynccontextmanager
+async def running(fleet: Fleet, name: str, **options: bool) -> AsyncIterator[StateStore]:
+    store = StateStore(fleet, name, SystemClock(), **options)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+async def until(store: StateStore, wanted: Callable[[World], bool]) -> World:
+    """The first world of the store that is as wanted; no looking every so often, its subscribers are told."""
+    seen = asyncio.Event()
+
+    def look(world: World) -> None:
+        if wanted(world):
+            seen.set()
+
+    store.subscribe(look)
+    look(store.world)
+    async with asyncio.timeout(WAIT):
+        await seen.wait()
+    return store.world
+
+
+async def eventually(wanted: Callable[[], bool]) -> None:
+    """For what nobody announces: look again and again, patiently."""
+    async with asyncio.timeout(WAIT):
+        while not wanted():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def is_down(region: str = EU) -> Callable[[World], bool]:
+    return lambda world: world.region(region).verdict is Verdict.DOWN
+
+
+def is_up(region: str = EU) -> Callable[[World], bool]:
+    return lambda world: world.region(region).verdict is Verdict.UP
+
+
+def drain(until: float | None = None) -> Override:
+    return Override(EU, OverrideKind.DRAIN, "ana@desk", "new cables", SystemClock().now(), until)
+
+
+async def test_a_change_travels_by_nudge_without_any_poll(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    async with running(fleet, "ns1") as one, running(fleet, "ns2") as two:
+        one.observe(observation(verdict=Verdict.DOWN))
+        world = await until(two, is_down())
+        assert world.region(EU).reason == "1 of 1 observer: connection refused"
+        assert world.observers == ("ns1",)
+
+
+async def test_the_poll_finds_what_no_nudge_told(redis_server: RedisServer) -> None:
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "resetchannels")
+    fleet = small_fleet(redis_server.url, poll=0.02)
+    async with running(fleet, "ns1") as one, running(fleet, "ns2") as two:
+        one.observe(observation(verdict=Verdict.DOWN))
+        await until(two, is_down())
+        assert one.connected
+        assert two.connected
+
+
+async def test_redis_killed_and_empty_again_heals_itself(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, timeout=0.3)
+    with structlog.testing.capture_logs() as lines:
+        async with running(fleet, "ns1") as one, running(fleet, "ns2", publishes_verdicts=True) as two:
+            one.observe(observation(verdict=Verdict.DOWN))
+            await until(two, is_down())
+            redis_server.kill()
+            await eventually(lambda: not one.connected and not two.connected)
+            assert two.last_error
+            assert is_down()(two.world)
+            one.observe(observation(verdict=Verdict.UP))
+            assert is_up()(one.world)
+            assert is_down()(two.world)
+            redis_server.start()
+            await until(two, is_up())
+            await eventually(lambda: one.connected and two.connected)
+            assert one.last_error == two.last_error == ""
+            with redis_server.client() as client:
+                await eventually(lambda: client.hget(keys.verdict(EU), "state") == "up")
+                assert client.hget(keys.observation(EU_TARGET, "ns1"), "state") == "up"
+    assert [line["event"] for line in lines].count("redis is away; going on with what is known") == 2
+    assert [line["event"] for line in lines].count("redis is back") == 2
+
+
+async def test_a_redis_that_hangs_is_away(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, timeout=0.1)
+    async with running(fleet, "ns1") as store:
+        redis_server.pause()
+        await eventually(lambda: not store.connected)
+        with pytest.raises(StoreError, match="Redis is away"):
+            await store.set_override(drain())
+        redis_server.resume()
+        await eventually(lambda: store.connected)
+
+
+async def test_without_redis_a_process_starts_and_works_on_its_own(redis_server: RedisServer) -> None:
+    redis_server.kill()
+    async with running(small_fleet(redis_server.url, timeout=0.2), "ns1") as store:
+        assert not store.connected
+        assert "refused" in store.last_error.lower()
+        store.observe(observation(verdict=Verdict.DOWN))
+        assert is_down()(store.world)
+        assert store.world.store_read_at is None
+        redis_server.start()
+        await eventually(lambda: store.connected)
+        with redis_server.client() as client:
+            assert client.hget(keys.observation(EU_TARGET, "ns1"), "state") == "down"
+
+
+async def test_a_silent_observer_abstains_when_its_lease_is_over(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, lease=0.4)
+    async with running(fleet, "ns2") as reader:
+        async with connected_client(fleet) as client:
+            gone = observation(verdict=Verdict.DOWN)
+            await write(client, fleet.redis, Batch((gone,), observer="ns1"), author="ns1", now=gone.since)
+        await until(reader, is_down())
+        world = await until(reader, lambda world: world.region(EU).verdict is Verdict.UNKNOWN)
+        assert world.observers == ()
+
+
+async def test_leases_end_while_redis_is_away(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, lease=0.5, timeout=0.2)
+    async with running(fleet, "ns1") as one, running(fleet, "ns2") as two:
+        two.observe(observation(target="us-east/198.51.100.1", observer="ns2"))
+        one.observe(observation(verdict=Verdict.DOWN))
+        await until(two, is_down())
+        redis_server.kill()
+        world = await until(two, lambda world: world.region(EU).verdict is Verdict.UNKNOWN)
+        assert world.region("us-east").verdict is Verdict.UP, "own observations count without Redis"
+
+
+async def test_leases_are_renewed_though_nothing_changes(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER, lease=0.3)
+    key = keys.observation(EU_TARGET, "ns1")
+    async with running(fleet, "ns1") as store:
+        store.observe(observation())
+        store.observe(observation(reason="200 in 99 ms", sequence=2))
+        with redis_server.client() as client:
+            await eventually(lambda: client.hget(key, "reason") == "200 in 99 ms")
+            await eventually(lambda: int(client.pttl(key)) < 200)
+            await eventually(lambda: int(client.pttl(key)) > 200)
+
+
+@asynccontextmanager
+async def connected_client(fleet: Fleet) -> AsyncIterator[redis.asyncio.Redis]:
+    client = connect(fleet.redis)
+    try:
+        await load_scripts(client)
+        yield client
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("late", "stands"),
+    [
+        ({"epoch": 5, "sequence": 7}, "down"),
+        ({"epoch": 5, "sequence": 8}, "up"),
+        ({"epoch": 5, "sequence": 9}, "up"),
+        ({"epoch": 6, "sequence": 1}, "up"),
+        ({"epoch": 4, "sequence": 99}, "down"),
+    ],
+)
+async def test_a_delayed_write_undoes_nothing_newer(
+    redis_server: RedisServer, late: dict[str, int], stands: str
+) -> None:
+    fleet = small_fleet(redis_server.url)
+    async with connected_client(fleet) as client:
+        newer = observation(verdict=Verdict.DOWN, epoch=5, sequence=8)
+        first = await write(client, fleet.redis, Batch((newer,)), author="ns1", now=1.0)
+        assert first.superseded == ()
+        second = await write(
+            client,
+            fleet.redis,
+            Batch((observation(**late),)),
+            author="ns1",
+            now=1.0,  # type: ignore[arg-type]
+        )
+        key = keys.observation(EU_TARGET, "ns1")
+        assert second.superseded == ((key,) if stands == "down" else ())
+        assert await client.hget(key, "state") == stands.encode()
+
+
+async def test_a_forgotten_script_is_told_again(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url)
+    async with connected_client(fleet) as client:
+        await client.script_flush()
+        written = await write(client, fleet.redis, Batch((observation(),)), author="ns1", now=1.0)
+        assert written.refusals == ()
+        assert await client.hget(keys.observation(EU_TARGET, "ns1"), "state") == b"up"
+
+
+async def test_foreign_garbage_is_ignored_and_mentioned_once(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.02)
+    with redis_server.client() as client:
+        client.zadd(keys.OBSERVERS, {"ns1": 1, "ns3": 1, "ns4": 1, b"\xff\xfe": 1})
+        client.hset(keys.observation(EU_TARGET, "ns1"), mapping={"state": "sideways"})
+        client.pexpire(keys.observation(EU_TARGET, "ns1"), 60_000)
+        client.set(keys.observation(EU_TARGET, "ns3"), "a string")
+        client.hset(keys.observation(EU_TARGET, "ns4"), mapping={"state": "down"})
+        client.hset(keys.override(EU), mapping={"kind": "demolish", "region": EU})
+        client.set(keys.verdict(EU), "a string")
+        client.hset(keys.observation(EU_TARGET, "ns2"), mapping={"epoch": "9" * 30, "sequence": "1"})
+    with structlog.testing.capture_logs() as lines:
+        async with running(fleet, "ns2", publishes_verdicts=True) as store:
+            store.observe(observation(observer="ns2"))
+            with redis_server.client() as client:
+                client.publish(keys.CHANGES, b"\xff\xfe")
+                client.publish(keys.CHANGES, "gslb:v1:nonsense")
+                await eventually(lambda: client.hget(keys.observation(EU_TARGET, "ns2"), "state") == "up")
+                await eventually(
+                    lambda: (
+                        client.type(keys.verdict(EU)) == "hash"
+                        and client.hget(keys.verdict(EU), "state") == "up"
+                    )
+                )
+            first_read = store.world.store_read_at
+            await eventually(lambda: store.world.store_read_at != first_read)
+            assert store.connected
+            assert store.world.observers == ("ns2",)
+            assert store.world.region(EU).override is None
+    about = [line["key"] for line in lines if line["event"] == "a key in redis is not as it should be"]
+    assert sorted(about) == sorted(
+        [*(keys.observation(EU_TARGET, name) for name in ("ns1", "ns3", "ns4")), keys.override(EU)]
+    )
+
+
+async def test_an_override_reaches_all_and_is_cleared_for_all(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    async with running(fleet, "ns1") as one, running(fleet, "ns2") as two:
+        two.observe(observation(observer="ns2"))
+        await one.set_override(drain())
+        assert not one.world.region(EU).eligible
+        world = await until(two, lambda world: world.region(EU).override is not None)
+        assert world.region(EU).verdict is Verdict.UP, "the real state shows beside the override"
+        assert not world.region(EU).eligible
+        assert world.region(EU).override == one.world.region(EU).override
+        assert await two.clear_override(EU, by="bob")
+        assert not await two.clear_override(EU, by="bob")
+        await until(one, lambda world: world.region(EU).override is None)
+        texts = [event["text"] for event in await one.events() if event["region"] == EU]
+        assert texts == [
+            "the override of eu-west was cleared by bob",
+            "eu-west drained by ana@desk: new cables",
+        ]
+
+
+async def test_overrides_outlive_the_link_but_not_their_end(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, timeout=0.2)
+    async with running(fleet, "ns1") as store:
+        await store.set_override(drain(SystemClock().now() + 1.0))
+        redis_server.kill()
+        await eventually(lambda: not store.connected)
+        assert store.world.region(EU).override is not None
+        await until(store, lambda world: world.region(EU).override is None)
+        assert not store.connected
+
+
+async def test_an_override_ends_in_redis_too(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url)
+    clock = SystemClock()
+    await oneshot.set_override(fleet, clock, drain(clock.now() + 500))
+    with redis_server.client() as client:
+        assert 400_000 < client.pttl(keys.override(EU)) <= 500_000
+    await oneshot.set_override(fleet, clock, drain())
+    with redis_server.client() as client:
+        assert client.pttl(keys.override(EU)) == -1
+
+
+async def test_history_tells_each_change_of_a_region_once(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    async with (
+        running(fleet, "ns1", publishes_verdicts=True) as one,
+        running(fleet, "ns2", publishes_verdicts=True) as two,
+    ):
+        one.observe(observation())
+        await until(two, is_up())
+        one.observe(observation(verdict=Verdict.DOWN))
+        await until(two, is_down())
+        one.observe(observation())
+        await until(two, is_up())
+        with redis_server.client() as client:
+            await eventually(lambda: client.hget(keys.verdict(EU), "state") == "up")
+            assert 0 < client.pttl(keys.verdict(EU)) <= 10_000
+    told = [event["text"] for event in await oneshot.read_history(fleet) if event["kind"] == "verdict"]
+    # Two nodes that write while a third change is under way may miss the middle, but nobody repeats.
+    assert all(earlier != later for earlier, later in pairwise(told))
+    assert told[0] == "eu-west is up: 1 of 1 observer: 200"
+    assert told[-1] == "eu-west is up: 1 of 1 observer: 200"
+    assert "eu-west is down: 1 of 1 observer: connection refused" in told
+
+
+async def test_observers_that_come_and_go_are_told_of(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER, lease=0.3)
+    with redis_server.client() as client:
+        client.zadd(keys.OBSERVERS, {"ns9": 1})
+        async with running(fleet, "ns1", publishes_verdicts=True) as store:
+            store.observe(observation())
+            await eventually(lambda: client.zrange(keys.OBSERVERS, 0, -1) == ["ns1"])
+    told = {(event["kind"], event["text"]) for event in await oneshot.read_history(fleet)}
+    assert ("observer_joined", "ns1 observes the regions") in told
+    assert ("observer_left", "ns9 has been silent for 0.9 s") in told
+    assert ("observer_left", "ns1 was stopped") in told
+
+
+async def test_reports_arrive_with_the_poll(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.02)
+    report = Report(EU, "edge1", 1_800_000_000.0, 12.5, 3, 0.01, 2000.0, 0.006, (PoolReport("web", 2, 3, 1),))
+    async with running(fleet, "eu-west-edge1") as edge, running(fleet, "ns1") as node:
+        regions = node.world.regions
+        edge.report(report)
+        world = await until(node, lambda world: bool(world.reports))
+        (heard,) = world.reports[EU]
+        assert replace(heard, epoch=0, sequence=0) == report
+        assert heard.epoch == edge.epoch
+        assert world.regions is regions, "a report decides nothing about regions"
+
+
+async def test_servers_observations_are_there_for_people_and_decide_nothing(
+    redis_server: RedisServer,
+) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.02)
+    target = "eu-west/web/127.0.20.11:9001"
+    async with running(fleet, "eu-west-edge1") as edge, running(fleet, "ns1") as node:
+        edge.observe(observation(target=target, verdict=Verdict.DOWN))
+        with redis_server.client() as client:
+            await eventually(
+                lambda: client.hget(keys.observation(target, "eu-west-edge1"), "state") == "down"
+            )
+            assert client.zrange(keys.OBSERVERS, 0, -1) == []
+        assert node.world.observers == edge.world.observers == ()
+
+
+async def test_one_look_at_the_world(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    clock = SystemClock()
+    async with running(fleet, "ns1") as one, running(fleet, "ns2") as two:
+        one.observe(observation(verdict=Verdict.DOWN))
+        two.observe(observation(observer="ns2", verdict=Verdict.DOWN))
+        await until(one, lambda world: world.observers == ("ns1", "ns2"))
+        await oneshot.set_override(fleet, clock, drain())
+        world = await oneshot.read_world(fleet, clock)
+    assert world.observers == ("ns1", "ns2")
+    assert world.region(EU).reason == "2 of 2 observers: connection refused"
+    assert world.region(EU).override is not None
+    assert await oneshot.clear_override(fleet, clock, EU, by="bob")
+    assert not await oneshot.clear_override(fleet, clock, EU)
+
+
+async def test_commands_say_which_redis_is_away_and_not_its_password(redis_server: RedisServer) -> None:
+    redis_server.kill()
+    fleet = small_fleet(f"redis://me:sesame@127.0.0.1:{redis_server.port}/0")
+    with pytest.raises(StoreError) as caught:
+        await oneshot.read_world(fleet, SystemClock())
+    assert f"redis://me:***@127.0.0.1:{redis_server.port}/0" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+async def test_unix_sockets(redis_server: RedisServer) -> None:
+    fleet = small_fleet(f"unix://{redis_server.socket_path}")
+    async with running(fleet, "ns1") as store:
+        assert store.connected
+        assert store.world.store_read_at is not None
+
+
+async def test_refused_writes_are_known_and_reading_goes_on(redis_server: RedisServer) -> None:
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-hset")
+    fleet = small_fleet(redis_server.url, poll=0.02, lease=0.2)
+    with structlog.testing.capture_logs() as lines:
+        async with running(fleet, "ns1") as store:
+            store.observe(observation())
+            await eventually(lambda: bool(store.last_error))
+            before = store.world.store_read_at
+            await eventually(lambda: store.world.store_read_at != before)
+            assert store.connected
+            with redis_server.client() as admin:
+                admin.execute_command("ACL", "SETUSER", "default", "+hset")
+            await eventually(lambda: not store.last_error)
+    assert [line["event"] for line in lines].count("redis refuses what we write") == 1
+
+
+async def test_a_newer_process_of_the_same_name_wins(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    key = keys.observation(EU_TARGET, "ns1")
+    old = StateStore(fleet, "ns1", SystemClock(), epoch=1)
+    new = StateStore(fleet, "ns1", SystemClock(), epoch=2)
+    with structlog.testing.capture_logs() as lines, redis_server.client() as client:
+        await old.start()
+        await new.start()
+        try:
+            new.observe(observation())
+            await eventually(lambda: client.hget(key, "epoch") == "2")
+            old.observe(observation(verdict=Verdict.DOWN, sequence=50))
+            await eventually(lambda: any(line.get("key") == key for line in lines))
+            assert client.hget(key, "state") == "up"
+        finally:
+            await new.stop()
+            await old.stop()
+
+
+async def test_an_override_that_nobody_could_use_is_refused() -> None:
+    store = StateStore(small_fleet(), "ns1", FakeClock(1_800_000_000.0))
+    with pytest.raises(StoreError, match=r"would have ended at 2027-01-15T07:59:59"):
+        await store.set_override(drain(1_799_999_999.0))
+    with pytest.raises(StoreError, match=r"no region mars .the regions are eu-west, us-east"):
+        await store.set_override(replace(drain(), region="mars"))
+    with pytest.raises(StoreError, match="under 4096 bytes"):
+        await store.set_override(replace(drain(), reason="x" * 5000))
