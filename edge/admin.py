@@ -1,0 +1,182 @@
+"""The edge's private side: its own health, metrics, and the state of its servers as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from edge.counters import LATENCY_BOUNDS, Latency
+from edge.health import region_health
+from edge.pool import PoolState, ServerState
+from gslb.admin.listener import admin_app
+from gslb.clock import iso
+from gslb.world import Verdict
+
+if TYPE_CHECKING:
+    from edge.process import EdgeProcess
+
+EDGE: web.AppKey[EdgeProcess] = web.AppKey("edge")
+
+
+def edge_app(process: EdgeProcess) -> web.Application:
+    """`/healthz`: whether the process itself works; `/metrics`: Prometheus; `/v1/state`: JSON."""
+    app = admin_app(EdgeCollector(process))
+    app[EDGE] = process
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/v1/state", _state)
+    return app
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    process = request.app[EDGE]
+    store = process.store
+    document = {
+        "status": "draining" if process.proxy.draining else "ready" if process.ready else "starting",
+        "store": {"connected": store.connected, "error": store.last_error or None},
+    }
+    return web.json_response(document, status=200 if document["status"] == "ready" else 503)
+
+
+async def _state(request: web.Request) -> web.Response:
+    return web.json_response(state_document(request.app[EDGE]))
+
+
+def state_document(process: EdgeProcess) -> dict[str, Any]:
+    """Everything an operator may want to know of this edge, times as ISO 8601."""
+    proxy = process.proxy
+    counters = proxy.counters
+    status, text = region_health(proxy.pools, draining=proxy.draining)
+    world = process.store.world
+    return {
+        "region": proxy.region,
+        "edge": proxy.edge.name,
+        "now": iso(process.clock.now()),
+        "health": {"status": status, "text": text.splitlines()[0]},
+        "verdict": world.region(proxy.region).verdict.value,
+        "connections": len(proxy.connections),
+        "in_flight": counters.in_flight,
+        "requests": counters.requests,
+        "retries": counters.retries,
+        "responses": {str(code): count for code, count in sorted(counters.responses.items())},
+        "refusals": {str(code): count for code, count in sorted(counters.refusals.items())},
+        "pools": {pool.name: _pool_document(pool) for pool in proxy.pools if pool.servers},
+    }
+
+
+def _pool_document(pool: PoolState) -> dict[str, Any]:
+    return {
+        "method": pool.pool.method.value,
+        "usable": pool.usable,
+        "healthy": pool.healthy,
+        "servers": [_server_document(server) for server in pool.servers],
+    }
+
+
+def _server_document(server: ServerState) -> dict[str, Any]:
+    return {
+        "address": server.name,
+        "weight": server.weight,
+        "verdict": server.verdict.value,
+        "reason": server.reason,
+        "since": iso(server.since) if server.since else None,
+        "in_flight": server.in_flight,
+        "requests": server.requests,
+        "failures": server.failures,
+        "connect_failures": server.connect_failures,
+        "connections_opened": server.opened,
+        "connections_idle": len(server.idle),
+    }
+
+
+class EdgeCollector(Collector):
+    """Reads the edge's plain counters when Prometheus asks; the data path never pays for it."""
+
+    def __init__(self, process: EdgeProcess) -> None:
+        self._process = process
+
+    def collect(self) -> Iterator[Metric]:
+        proxy = self._process.proxy
+        counters = proxy.counters
+        for name, text, value in (
+            ("gslb_edge_requests", "Requests taken on.", counters.requests),
+            ("gslb_edge_probes", "Requests for the edge's own health.", counters.probes),
+            ("gslb_edge_retries", "Further tries after one that failed.", counters.retries),
+            ("gslb_edge_connections_accepted", "Client connections accepted.", counters.connections),
+            (
+                "gslb_edge_connections_refused",
+                "Client connections over the limit.",
+                counters.connections_refused,
+            ),
+            ("gslb_edge_aborted_by_client", "Requests whose client went away.", counters.aborted_by_client),
+            ("gslb_edge_aborted_by_server", "Responses broken off midway.", counters.aborted_by_server),
+            ("gslb_edge_request_body_bytes", "Bytes of request bodies forwarded.", counters.bytes_in),
+            ("gslb_edge_response_body_bytes", "Bytes of response bodies forwarded.", counters.bytes_out),
+        ):
+            yield CounterMetricFamily(name, text, value)
+        yield GaugeMetricFamily("gslb_edge_in_flight", "Requests taken on and not done.", counters.in_flight)
+        yield GaugeMetricFamily("gslb_edge_connections", "Client connections now.", len(proxy.connections))
+        yield _by_status("gslb_edge_responses", "Responses by status.", counters.responses)
+        yield _by_status("gslb_edge_refusals", "Responses of the edge's own by status.", counters.refusals)
+        yield from self._servers()
+        yield self._latency()
+        store = self._process.store
+        yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
+
+    def _servers(self) -> Iterator[Metric]:
+        labels = ["pool", "server"]
+        usable = GaugeMetricFamily("gslb_edge_server_usable", "Whether it may get requests.", labels=labels)
+        up = GaugeMetricFamily("gslb_edge_server_up", "Whether its verdict is UP.", labels=labels)
+        in_flight = GaugeMetricFamily("gslb_edge_server_in_flight", "Requests at it now.", labels=labels)
+        idle = GaugeMetricFamily("gslb_edge_server_idle", "Idle connections to it.", labels=labels)
+        requests = CounterMetricFamily("gslb_edge_server_requests", "Requests sent to it.", labels=labels)
+        failures = CounterMetricFamily("gslb_edge_server_failures", "Failed or 5xx responses.", labels=labels)
+        unreachable = CounterMetricFamily(
+            "gslb_edge_server_connect_failures", "Connections it did not take.", labels=labels
+        )
+        for pool in self._process.proxy.pools:
+            for server in pool.servers:
+                key = [pool.name, server.name]
+                usable.add_metric(key, float(server.usable))
+                up.add_metric(key, float(server.verdict is Verdict.UP))
+                in_flight.add_metric(key, server.in_flight)
+                idle.add_metric(key, len(server.idle))
+                requests.add_metric(key, server.requests)
+                failures.add_metric(key, server.failures)
+                unreachable.add_metric(key, server.connect_failures)
+        yield from (usable, up, in_flight, idle, requests, failures, unreachable)
+
+    def _latency(self) -> Metric:
+        family = HistogramMetricFamily(
+            "gslb_edge_response_seconds", "From a request's head to its response's head.", labels=["pool"]
+        )
+        for pool in self._process.proxy.pools:
+            if pool.servers:
+                family.add_metric([pool.name], _buckets(pool.latency), pool.latency.total)
+        return family
+
+
+def _by_status(name: str, text: str, counts: dict[int, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=["status"])
+    for status, count in sorted(counts.items()):
+        family.add_metric([str(status)], count)
+    return family
+
+
+def _buckets(latency: Latency) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    bounds = [*(str(bound) for bound in LATENCY_BOUNDS), "+Inf"]
+    running = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip(bounds, latency.counts, strict=True):
+        running += count
+        buckets.append((bound, float(running)))
+    return buckets

@@ -1,0 +1,46 @@
+"""A client stays on one server: weighted rendezvous hashing on the client's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from math import log
+from typing import Generic, TypeVar
+
+from edge.balance.base import Candidate
+
+ServerT = TypeVar("ServerT", bound=Candidate)
+
+_REMEMBERED_CLIENTS = 16384
+
+
+class IpHash(Generic[ServerT]):
+    """Every client has its own order of all servers, and takes the first usable one of it.
+
+    So a server's failure moves its own clients only, and they return with it; two edges of a region agree
+    without talking. State: none but a bounded memory of orders computed already.
+    """
+
+    __slots__ = ("_order", "_servers")
+
+    def __init__(self, servers: Sequence[ServerT]) -> None:
+        self._servers = tuple(servers)
+        self._order = lru_cache(_REMEMBERED_CLIENTS)(self._compute)
+
+    def candidates(self, client: str) -> Iterator[ServerT]:
+        for server in self._order(client):
+            if server.usable:
+                yield server
+
+    def _compute(self, client: str) -> tuple[ServerT, ...]:
+        key = client.encode()
+        return tuple(sorted(self._servers, key=lambda server: (_distance(key, server), server.name)))
+
+
+def _distance(key: bytes, server: Candidate) -> float:
+    """Exponentially distributed with rate `weight`: the least of many falls on each in proportion to it."""
+    if server.weight <= 0:
+        return float("inf")
+    digest = blake2b(key, digest_size=8, key=blake2b(server.name.encode(), digest_size=32).digest()).digest()
+    return -log((int.from_bytes(digest, "big") + 1) / (2**64 + 1)) / server.weight

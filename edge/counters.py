@@ -1,0 +1,54 @@
+"""What an edge counts: plain numbers that only grow (and one gauge), cheap enough for every request."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(slots=True)
+class Latency:
+    """A histogram in seconds; `counts` has one more slot than LATENCY_BOUNDS, for everything above."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        self.total += seconds
+
+
+@dataclass(slots=True)
+class Counters:
+    """Of one edge process since its start.
+
+    requests: taken on, whatever became of them; probes: those of them for the edge's own health, which
+    count nowhere else. in_flight: taken on and not done. responses: by status, of servers and of the edge
+    together; refusals: by status, of the edge alone. aborted: exchanges that ended without a complete
+    response. bytes_in, bytes_out: bodies of requests and of responses.
+    """
+
+    requests: int = 0
+    probes: int = 0
+    in_flight: int = 0
+    errors: int = 0
+    retries: int = 0
+    connections: int = 0
+    connections_refused: int = 0
+    aborted_by_client: int = 0
+    aborted_by_server: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    responses: dict[int, int] = field(default_factory=dict)
+    refusals: dict[int, int] = field(default_factory=dict)
+
+    def responded(self, status: int) -> None:
+        self.responses[status] = self.responses.get(status, 0) + 1
+        if status >= 500:
+            self.errors += 1
+
+    def refused(self, status: int) -> None:
+        self.refusals[status] = self.refusals.get(status, 0) + 1
+        self.responded(status)

@@ -1,0 +1,1 @@
+"""The data path: client protocol, server protocol, and the exchange that joins them."""

@@ -1,0 +1,327 @@
+"""The client's side: one connection, its requests parsed and taken on one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from edge.proxy.exchange import Exchange
+from edge.proxy.refusal import Refusal
+from edge.proxy.request import Request
+
+if TYPE_CHECKING:
+    from edge.proxy.proxy import Proxy
+
+WRITE_HIGH_WATER = 65536
+BODY_HIGH_WATER = 65536
+LINGER = 2.0  # seconds to go on reading after the last response, lest a reset destroys it (RFC 9112 9.6)
+
+
+def client_address(peername: object) -> str:
+    """The peer's address as text; IPv4 written inside IPv6 is IPv4."""
+    host = str(peername[0]) if isinstance(peername, tuple) and peername else ""
+    if host.startswith("::ffff:"):
+        mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
+        return str(mapped) if mapped is not None else host
+    return host
+
+
+class Downstream(asyncio.Protocol):
+    """Requests are parsed as they come and exchanged one at a time: those that come early wait in a queue,
+    and while any waits, nothing more is read.
+    """
+
+    __slots__ = (
+        "_advancing",
+        "_client_done",
+        "_deaf",
+        "_exchange",
+        "_head_bytes",
+        "_head_complete",
+        "_lingering",
+        "_loose_bytes",
+        "_lost",
+        "_overflow",
+        "_parser",
+        "_proxy",
+        "_queue",
+        "_reading",
+        "_reading_paused",
+        "_since",
+        "_transport",
+        "address",
+        "write_paused",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._parser = HttpRequestParser(self)
+        self._queue: list[Request] = []
+        self._reading: Request | None = None  # the request whose bytes are arriving
+        self._exchange: Exchange | None = None
+        self._head_complete = False
+        self._head_bytes = 0
+        self._loose_bytes = 0
+        self._overflow: Refusal | None = None
+        self._advancing = False
+        self._client_done = False  # the client has sent its last byte
+        self._deaf = False  # whatever still comes is not a request
+        self._lingering = False
+        self._lost = False
+        self._reading_paused = False
+        self._since = proxy.time()
+        self.address = ""
+        self.write_paused = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports have the methods of asyncio's without being of its classes.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self.address = client_address(transport.get_extra_info("peername"))
+        if not self._proxy.admit(self):
+            self._deaf = True
+            self._lingering = True
+            self._transport.write(self._proxy.too_many_connections)
+            self._transport.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        head_was_open = self._reading is not None and not self._head_complete
+        try:
+            self._feed(data)
+        except HttpParserError as error:
+            if not self._deaf:
+                self._broken(self._overflow or Refusal(400, f"the request is not HTTP/1.1: {error}"))
+        if head_was_open and self._reading is not None and not self._head_complete:
+            # The parser shows a field only when it is whole: bound what it holds back.
+            self._loose_bytes += len(data)
+            if self._loose_bytes > self._proxy.settings.max_header_bytes:
+                self._broken(Refusal(431, "the request's head is too large"))
+        exchange = self._exchange
+        if exchange is None:
+            self._advance()
+        elif exchange.request.body or exchange.request.complete:
+            exchange.request_progress()
+        self._steer_reading()
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+                return
+            except HttpParserUpgrade as stop:
+                # We do not upgrade (RFC 9110 7.8 lets us): what follows is the next request.
+                if self._deaf:
+                    return
+                data = data[stop.args[0] :]
+
+    def eof_received(self) -> bool:
+        self._client_done = True
+        self._deaf = True
+        broken_off, self._reading = self._reading, None
+        if broken_off in self._queue:
+            self._queue.remove(broken_off)
+        exchange = self._exchange
+        owed = exchange is not None and exchange.request is not broken_off
+        return not self._lingering and (owed or bool(self._queue))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._deaf = True
+        self._queue.clear()
+        self._proxy.forget(self)
+        if self._exchange is not None:
+            self._exchange.client_gone()
+            self._exchange = None
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._since = self._proxy.time()
+        if self._exchange is not None:
+            self._exchange.client_writable()
+        else:
+            self._advance()
+
+    # The exchange's side.
+
+    def write(self, data: bytes) -> None:
+        if not self._lost:
+            self._transport.write(data)
+
+    def body_taken(self) -> None:
+        """The exchange has forwarded what was buffered of the body."""
+        if self._reading_paused:
+            self._steer_reading()
+
+    def exchange_done(self, keep_alive: bool) -> None:
+        """The exchange has written its response; the next request's turn has come, if there may be one."""
+        self._exchange = None
+        self._since = self._proxy.time()
+        if not keep_alive or (self._client_done and not self._queue):
+            self._close_gently()
+        elif not self._advancing:
+            self._advance()
+
+    def abort(self, *, reset: bool = False) -> None:
+        """Break the connection; with `reset` even a client that counts no bytes notices (HTTP/1.0)."""
+        self._exchange = None
+        self._deaf = True
+        if self._lost:
+            return
+        if reset:
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    # The proxy's side.
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being received or answered, or a response is still on its way out."""
+        waiting = self._exchange is not None or self._reading is not None or bool(self._queue)
+        return waiting or (not self._lost and self._transport.get_write_buffer_size() > 0)
+
+    def close_if_idle(self) -> None:
+        """While draining: leave, unless a request is under way; that one's response will say goodbye."""
+        if not self.busy and not self._lingering and not self._lost:
+            self._deaf = True
+            self._transport.close()
+
+    def check(self, now: float) -> None:
+        """Enforce the time limits. now: loop time."""
+        settings = self._proxy.settings
+        waited = now - self._since
+        if self._exchange is not None:
+            self._exchange.check(now)
+        elif self._transport.get_write_buffer_size():
+            if waited > settings.idle_timeout:
+                self.abort()
+        elif self._lingering:
+            if waited > LINGER:
+                self.abort()
+        elif self._reading is not None:
+            if waited > settings.header_timeout:
+                self._broken(Refusal(408, "the request's head did not come in time"))
+                self._advance()
+        elif waited > settings.idle_timeout:
+            self._deaf = True
+            self._transport.close()
+
+    # How requests come in.
+
+    def _advance(self) -> None:
+        """Take on the next request. A loop, not recursion: answers of our own end before `start` returns."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._queue and self._exchange is None and not self.write_paused and not self._lingering:
+                self._exchange = Exchange(self._proxy, self, self._queue.pop(0))
+                self._exchange.start()
+        finally:
+            self._advancing = False
+        if self._reading_paused:
+            self._steer_reading()
+
+    def _steer_reading(self) -> None:
+        """Read only what can be used: not while requests wait, or a body is not getting away."""
+        if self._lost or self._transport.is_closing():
+            return
+        reading = self._reading
+        full = bool(self._queue) or (reading is not None and reading.buffered >= BODY_HIGH_WATER)
+        full = full and not self._lingering
+        if full and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        elif self._reading_paused and not full:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _broken(self, refusal: Refusal) -> None:
+        """What came cannot be read on. Requests before it are answered first, then it is refused."""
+        self._deaf = True
+        request, self._reading = self._reading, None
+        if request is None:
+            request = Request()
+            self._head_complete = False
+        request.refusal = refusal
+        if self._exchange is not None and self._exchange.request is request:
+            self._exchange.request_failed(refusal)
+        elif not self._head_complete:
+            self._queue.append(request)
+
+    def _close_gently(self) -> None:
+        """Say that nothing more is coming, and read on for a while for the sake of the last response."""
+        self._deaf = True
+        self._lingering = True
+        self._since = self._proxy.time()
+        self._queue.clear()
+        if self._lost or self._transport.is_closing():
+            return
+        if self._client_done:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._steer_reading()
+
+    # The parser's side.
+
+    def on_message_begin(self) -> None:
+        self._reading = Request()
+        self._head_complete = False
+        self._head_bytes = self._loose_bytes = 0
+        if self._exchange is None:
+            self._since = self._proxy.time()
+
+    def on_url(self, url: bytes) -> None:
+        assert self._reading is not None
+        self._reading.target += url
+        self._measure(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        assert self._reading is not None
+        self._measure(len(name) + len(value) + 4)
+        # After the head, these are trailers: dropped, as RFC 9110 6.5.1 allows.
+        if not self._head_complete:
+            self._reading.fields.append((name, value))
+
+    def _measure(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._proxy.settings.max_header_bytes:
+            self._overflow = Refusal(431, "the request's head is too large")
+            raise self._overflow
+
+    def on_headers_complete(self) -> None:
+        request = self._reading
+        assert request is not None
+        request.method = self._parser.get_method()
+        request.version = self._parser.get_http_version()
+        self._head_complete = True
+        self._queue.append(request)
+
+    def on_body(self, body: bytes) -> None:
+        request = self._reading
+        assert request is not None
+        request.body.append(body)
+        request.buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        assert self._reading is not None
+        self._reading.complete = True
+        last = not self._parser.should_keep_alive() or self._reading.method == b"CONNECT"
+        self._reading = None
+        if last:
+            self._deaf = True

@@ -1,0 +1,118 @@
+"""What all connections of one edge share: routes, pools, settings, counters, and the watch over time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from edge.counters import Counters
+from edge.pool import Pools
+from edge.proxy.complaints import Complaints
+from edge.proxy.downstream import Downstream
+from edge.proxy.refusal import explanation, local_response
+from edge.route import RouteTable
+from gslb.fleet import Edge, Fleet
+
+_SLOWEST_TICK = 1.0
+_FASTEST_TICK = 0.02
+
+
+class Proxy:
+    """The data path of one edge. `protocol` makes the protocol of each accepted connection.
+
+    Time limits are looked after by one coarse tick for all connections, so they hold to within a tick: a
+    second, or a quarter of the shortest limit if that is less.
+    """
+
+    def __init__(self, fleet: Fleet, edge: Edge, pools: Pools, loop: asyncio.AbstractEventLoop) -> None:
+        self.fleet = fleet
+        self.edge = edge
+        self.region = edge.region
+        self.settings = settings = fleet.edge
+        self.health_path = settings.health_path.encode()
+        self.routes = RouteTable(fleet.routes)
+        self.pools = pools
+        self.loop = loop
+        self.time = loop.time
+        self.counters = Counters()
+        self.complain = Complaints(loop.time)
+        self.draining = False
+        self.via = edge.name
+        self.via_token = f" {edge.name},".lower().encode()
+        self.region_mark = f"X-GSLB-Region: {edge.region}\r\n".encode()
+        self.connections: set[Downstream] = set()
+        full = f"region {edge.region} has {settings.max_connections} connections at this edge, its limit"
+        self.too_many_connections = local_response(
+            503,
+            explanation(503, full, "-"),
+            request_id="-",
+            region=edge.region,
+            keep_alive=False,
+        )
+        self._emptied = asyncio.Event()
+        self._ticking: asyncio.TimerHandle | None = None
+        shortest = min(
+            settings.response_timeout,
+            settings.header_timeout,
+            settings.idle_timeout,
+            settings.server_idle_timeout,
+        )
+        self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, shortest / 4))
+
+    def protocol(self) -> Downstream:
+        return Downstream(self)
+
+    def admit(self, connection: Downstream) -> bool:
+        """Take on a new connection; False when the edge has as many as it may."""
+        self.counters.connections += 1
+        self.connections.add(connection)
+        if len(self.connections) <= self.settings.max_connections:
+            return True
+        self.counters.connections_refused += 1
+        self.counters.refused(503)
+        self.complain("too many connections", limit=self.settings.max_connections)
+        return False
+
+    def forget(self, connection: Downstream) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    def start(self) -> None:
+        """Begin to watch over time limits."""
+        self._ticking = self.loop.call_later(self._tick_interval, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = self.loop.call_later(self._tick_interval, self._tick)
+        now = self.time()
+        for connection in tuple(self.connections):
+            connection.check(now)
+        self.pools.expire_idle(now - self.settings.server_idle_timeout)
+
+    async def drain(self, timeout: float) -> int:
+        """Finish what is in flight and take on nothing new; how many connections had to be cut off.
+
+        Idle connections are closed at once, others say `Connection: close` with their response.
+        """
+        self.draining = True
+        self.pools.close_idle()
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        try:
+            async with asyncio.timeout(timeout):
+                while self.connections:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        except TimeoutError:
+            pass
+        left = tuple(self.connections)
+        cut_off = sum(connection.busy for connection in left)
+        for connection in left:
+            connection.abort()
+        return cut_off
+
+    def stop(self) -> None:
+        """Forget the clock and all connections to servers."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        self.pools.close_idle()

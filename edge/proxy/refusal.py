@@ -1,0 +1,51 @@
+"""What an edge answers by itself when it cannot or will not forward a request."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """A request that is not forwarded. reason: one sentence for the one who sent it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 502 Bad Gateway` and its line end."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode("ascii")
+
+
+def explanation(status: int, reason: str, request_id: str) -> bytes:
+    """The body that goes with a refusal: what happened, and the id under which logs know it."""
+    return f"{status} {HTTPStatus(status).phrase}\n{reason}\nrequest {request_id}\n".encode()
+
+
+def local_response(
+    status: int,
+    body: bytes,
+    *,
+    request_id: str,
+    region: str,
+    keep_alive: bool,
+    client_minor: int = 1,
+    without_body: bool = False,
+) -> bytes:
+    """A complete plain-text response of the edge's own. client_minor: of the client's HTTP version."""
+    connection = ""
+    if not keep_alive:
+        connection = "Connection: close\r\n"
+    elif client_minor == 0:
+        connection = "Connection: keep-alive\r\n"
+    fields = (
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        f"X-Request-Id: {request_id}\r\n"
+        f"X-GSLB-Region: {region}\r\n"
+        f"{connection}\r\n"
+    )
+    return status_line(status) + fields.encode("latin-1") + (b"" if without_body else body)
