@@ -74,18 +74,21 @@ def _compute(fleet: Fleet, name: str, rtype: str, client: str, *, offline: bool)
 
 
 def _show(document: dict[str, Any], console: Console) -> None:
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
     origin = f"node {document['node']}" if "node" in document else document["computed_from"]
     question = escape(f"{document['name']} {document['type']}")
-    console.print(f"[bold]{question}[/bold]  {document['rcode']}  [dim]by {origin}[/dim]")
+    say(f"[bold]{question}[/bold]  {document['rcode']}  [dim]by {origin}[/dim]")
     for line in document["answer"]:
-        console.print(f"  {escape(line)}")
+        say(f"  {escape(line)}")
     for decision in document["decisions"]:
-        console.print(f"client {decision['client']} is in {escape(decision['location']['text'])}")
-        console.print(f"scope /{decision['scope']}, share {decision['share']}, TTL {decision['ttl']} s")
+        say(f"client {decision['client']} is in {escape(decision['location']['text'])}")
+        say(f"scope /{decision['scope']}, share {decision['share']}, TTL {decision['ttl']} s")
         for note in decision["notes"]:
-            console.print(f"  {escape(note)}")
+            say(f"  {escape(note)}")
         for position, ranked in enumerate(decision["ranked"], 1):
             chosen = ranked["region"] == decision["chosen"]
             style = "bold green" if chosen else ("default" if ranked["eligible"] else "red")
             sentences = "; ".join(ranked["reasons"]) or ranked["region"]
-            console.print(f"  {position}. [{style}]{escape(sentences)}[/{style}]")
+            say(f"  {position}. [{style}]{escape(sentences)}[/{style}]")

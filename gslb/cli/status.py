@@ -48,33 +48,40 @@ def current_state(fleet: Fleet) -> dict[str, Any]:
 def _show(document: dict[str, Any], console: Console) -> None:
     now = SystemClock().now()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("region", "state", "for", "why", "servers"):
-        table.add_column(heading)
-    for heading in ("requests/s", "in flight", "load"):
-        table.add_column(heading, justify="right")
+    for heading in ("region", "state", "for"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("servers", "requests/s", "in flight", "load"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("why")
     for region in document["regions"]:
         table.add_row(*_row(region, now))
     console.print(table)
+    for region in document["regions"]:
+        if region["override"]:
+            console.print(_override(region["region"], region["override"]), soft_wrap=True)
     observers = ", ".join(document["observers"]) or "none"
-    console.print(f"observers: {observers}   [dim]from {document['source']}[/dim]")
+    console.print(f"observers: {observers}   [dim]from {document['source']}[/dim]", soft_wrap=True)
 
 
 def _row(region: dict[str, Any], now: float) -> tuple[str, ...]:
     style = _STYLES[region["verdict"]]
     state = f"[{style}]{region['verdict'].upper()}[/{style}]"
-    why = escape(region["reason"])
-    override = region["override"]
-    if override:
-        state += f" [bold magenta]{override['kind'].replace('_', ' ').upper()}[/bold magenta]"
-        until = f" until {override['until']}" if override["until"] else ""
-        why = f"{override['kind'].replace('_', ' ')} by {override['by']}{until} {override['reason']}".rstrip()
-        why = f"{escape(why)}; {escape(region['reason'])}"
+    if region["override"]:
+        state += f" [bold magenta]{region['override']['kind'].replace('_', ' ').upper()}[/bold magenta]"
     since = duration(now - parse_iso(region["since"])) if region["since"] else "–"
+    why = escape(region["reason"])
     reports = region["reports"]
     if not reports:
-        return region["region"], state, since, why, "–", "–", "–", "–"
+        return region["region"], state, since, "–", "–", "–", "–", why
     rate = sum(report["requests_per_second"] for report in reports)
     load = f"{rate / region['capacity']:.0%}" if region["capacity"] else "–"
     servers = f"{sum(r['healthy'] for r in reports)} of {sum(r['servers'] for r in reports)}"
     in_flight = str(sum(report["in_flight"] for report in reports))
-    return region["region"], state, since, why, servers, f"{rate:.1f}", in_flight, load
+    return region["region"], state, since, servers, f"{rate:.1f}", in_flight, load, why
+
+
+def _override(region: str, override: dict[str, Any]) -> str:
+    until = f" until {override['until']}" if override["until"] else ""
+    reason = f": {override['reason']}" if override["reason"] else ""
+    words = override["kind"].replace("_", " ")
+    return escape(f"{region}: {words} by {override['by']} since {override['since']}{until}{reason}")

@@ -216,8 +216,8 @@ CASES = [
     (
         EDGES,
         "edges: [{addresses: [192.0.2.1]}, {addresses: [192.0.2.1], port: 81}]",
-        "20:52: regions.east.edges[1].addresses[0]: '192.0.2.1' is an address of the edge east-1 "
-        "already; remove one of them",
+        "20:52: regions.east.edges[1].addresses[0]: '192.0.2.1' is an address of another edge "
+        "of the region already; remove one of them",
     ),
     (
         EDGES,
