@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from edge.proxy.exchange import Exchange
+from edge.proxy.headers import Fields
 from edge.proxy.refusal import Refusal
 from edge.proxy.request import Request
 
@@ -38,14 +39,15 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
-        "_client_done",
         "_deaf",
         "_exchange",
+        "_fields",
         "_head_bytes",
         "_head_complete",
         "_lingering",
         "_loose_bytes",
         "_lost",
+        "_max_header_bytes",
         "_overflow",
         "_parser",
         "_proxy",
@@ -66,12 +68,13 @@ class Downstream(asyncio.Protocol):
         self._queue: list[Request] = []
         self._reading: Request | None = None  # the request whose bytes are arriving
         self._exchange: Exchange | None = None
+        self._fields: Fields = []  # of the request that is arriving
+        self._max_header_bytes = proxy.settings.max_header_bytes
         self._head_complete = False
         self._head_bytes = 0
         self._loose_bytes = 0
         self._overflow: Refusal | None = None
         self._advancing = False
-        self._client_done = False  # the client has sent its last byte
         self._deaf = False  # whatever still comes is not a request
         self._lingering = False
         self._lost = False
@@ -105,7 +108,7 @@ class Downstream(asyncio.Protocol):
         if head_was_open and self._reading is not None and not self._head_complete:
             # The parser shows a field only when it is whole: bound what it holds back.
             self._loose_bytes += len(data)
-            if self._loose_bytes > self._proxy.settings.max_header_bytes:
+            if self._loose_bytes > self._max_header_bytes:
                 self._broken(Refusal(431, "the request's head is too large"))
         exchange = self._exchange
         if exchange is None:
@@ -125,24 +128,23 @@ class Downstream(asyncio.Protocol):
                     return
                 data = data[stop.args[0] :]
 
-    def eof_received(self) -> bool:
-        self._client_done = True
-        self._deaf = True
-        broken_off, self._reading = self._reading, None
-        if broken_off in self._queue:
-            self._queue.remove(broken_off)
-        exchange = self._exchange
-        owed = exchange is not None and exchange.request is not broken_off
-        return not self._lingering and (owed or bool(self._queue))
+    def eof_received(self) -> None:
+        # A client that says it is done sending has left, as a rule: its server should be free at once. The
+        # few that close one half and wait for an answer in the other get none (nginx does the same).
+        self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        self._proxy.forget(self)
+        self._leave()
+
+    def _leave(self) -> None:
         self._deaf = True
         self._queue.clear()
-        self._proxy.forget(self)
-        if self._exchange is not None:
-            self._exchange.client_gone()
-            self._exchange = None
+        self._reading = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -170,15 +172,14 @@ class Downstream(asyncio.Protocol):
         """The exchange has written its response; the next request's turn has come, if there may be one."""
         self._exchange = None
         self._since = self._proxy.time()
-        if not keep_alive or (self._client_done and not self._queue):
+        if not keep_alive:
             self._close_gently()
         elif not self._advancing:
             self._advance()
 
     def abort(self, *, reset: bool = False) -> None:
         """Break the connection; with `reset` even a client that counts no bytes notices (HTTP/1.0)."""
-        self._exchange = None
-        self._deaf = True
+        self._leave()
         if self._lost:
             return
         if reset:
@@ -271,16 +272,14 @@ class Downstream(asyncio.Protocol):
         self._queue.clear()
         if self._lost or self._transport.is_closing():
             return
-        if self._client_done:
-            self._transport.close()
-            return
         self._transport.write_eof()
         self._steer_reading()
 
     # The parser's side.
 
     def on_message_begin(self) -> None:
-        self._reading = Request()
+        self._reading = request = Request()
+        self._fields = request.fields
         self._head_complete = False
         self._head_bytes = self._loose_bytes = 0
         if self._exchange is None:
@@ -289,20 +288,21 @@ class Downstream(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         assert self._reading is not None
         self._reading.target += url
-        self._measure(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > self._max_header_bytes:
+            self._overflow_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        assert self._reading is not None
-        self._measure(len(name) + len(value) + 4)
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + 4
+        if size > self._max_header_bytes:
+            self._overflow_head()
         # After the head, these are trailers: dropped, as RFC 9110 6.5.1 allows.
         if not self._head_complete:
-            self._reading.fields.append((name, value))
+            self._fields.append((name, value))
 
-    def _measure(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._proxy.settings.max_header_bytes:
-            self._overflow = Refusal(431, "the request's head is too large")
-            raise self._overflow
+    def _overflow_head(self) -> None:
+        self._overflow = Refusal(431, "the request's head is too large")
+        raise self._overflow
 
     def on_headers_complete(self) -> None:
         request = self._reading

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from edge.health import region_health
 from edge.pool import PoolState, ServerState
 from edge.proxy.headers import Body, RequestHead, ResponseHead, read_request, request_bytes, response_bytes
+from edge.proxy.reach import Reach
 from edge.proxy.refusal import Refusal, explanation, local_response
 from edge.proxy.request import Request
 from edge.proxy.upstream import Upstream
@@ -16,9 +15,6 @@ from edge.route import normalise_path
 
 if TYPE_CHECKING:
     from edge.proxy.proxy import Proxy
-
-_NO_SERVERS: Iterator[ServerState] = iter(())
-_TIMED_OUT = "timed out"
 
 
 class Client(Protocol):
@@ -39,29 +35,24 @@ class Client(Protocol):
 class Exchange:
     """A state machine driven by both connections' callbacks; it has no task of its own.
 
-    Invariants: a server's `in_flight` counts this exchange exactly while `_server` is set; the edge's
-    does from `start` until `_end`; `_end` runs once, on every way out.
+    Invariants: the edge's `in_flight` counts it from `start` until `_end`, a server's while `_reach` is at
+    that server; `_end` runs once, on every way out, and leaves the server.
     """
 
     __slots__ = (
         "_begun",
         "_body_sent",
-        "_candidates",
         "_client",
         "_client_chunked",
-        "_connecting",
         "_ended",
-        "_fresh_only",
         "_head",
         "_keep_alive",
         "_out",
         "_pool",
         "_progress",
         "_proxy",
+        "_reach",
         "_response",
-        "_reused",
-        "_server",
-        "_tried",
         "_upload_done",
         "_upstream",
         "method",
@@ -75,15 +66,10 @@ class Exchange:
         self.method = request.method
         self._head: RequestHead | None = None
         self._pool: PoolState | None = None
-        self._candidates = _NO_SERVERS
-        self._server: ServerState | None = None
+        self._reach: Reach | None = None
         self._upstream: Upstream | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._response: ResponseHead | None = None
         self._begun = self._progress = proxy.time()
-        self._tried = 0
-        self._reused = False
-        self._fresh_only = False
         self._body_sent = False
         self._upload_done = False
         self._client_chunked = False
@@ -122,81 +108,25 @@ class Exchange:
             self._refuse(404, f"region {proxy.region} has no route for this host and path")
             return
         self._pool = pool = proxy.pools.by_name[name]
-        self._candidates = pool.candidates(self._client.address)
-        self._try_next("")
+        self._reach = Reach(proxy, self, pool.candidates(self._client.address))
+        self._reach.next()
 
-    def _try_next(self, reason: str) -> None:
-        """Go to the next server; `reason` says why the one before did not do."""
-        # Refused connections cost nothing, so that every server may be tried; slow ones share two time-outs.
-        if self._tried and self._proxy.time() - self._begun >= 2 * self._proxy.settings.connect_timeout:
-            server = None
-        else:
-            server = next(self._candidates, None)
-        if server is None:
-            self._give_up(reason)
-            return
-        if self._tried:
-            self._proxy.counters.retries += 1
-        self._tried += 1
-        self._server = server
-        server.in_flight += 1
-        server.requests += 1
-        self._fresh_only = False
-        self._reach(server)
-
-    def _give_up(self, reason: str) -> None:
+    def not_reached(self, *, tried: int, timed_out: bool) -> None:
+        """No server is left to try."""
         pool = self._pool
         assert pool is not None
         region = f"region {self._proxy.region}"
-        if not self._tried:
+        if not tried:
             servers = len(pool.servers)
             self._refuse(503, f"{region} has no healthy server in pool {pool.name} (0 of {servers})")
             return
-        late = reason == _TIMED_OUT
-        what = f"could not reach a server of pool {pool.name}{' in time' if late else ''}"
-        self._refuse(504 if late else 502, f"{region} {what} ({self._tried} tried)")
-
-    def _reach(self, server: ServerState) -> None:
-        """Get a connection to `server`: an idle one if there is, else a new one."""
-        while not self._fresh_only:
-            idle = server.take_idle()
-            if idle is None:
-                break
-            assert isinstance(idle, Upstream)
-            if idle.usable:
-                self._reused = True
-                self._send(idle)
-                return
-            idle.close()
-        self._reused = False
-        self._connecting = self._proxy.loop.create_task(self._connect(server))
-
-    async def _connect(self, server: ServerState) -> None:
-        proxy = self._proxy
-        address = server.server.address
-        reason = ""
-        try:
-            async with asyncio.timeout(proxy.settings.connect_timeout):
-                _, upstream = await proxy.loop.create_connection(
-                    lambda: Upstream(server, proxy.settings.max_header_bytes), address.host, address.port
-                )
-        except TimeoutError:
-            reason = _TIMED_OUT
-        except (OSError, UnicodeError) as error:
-            # UnicodeError: a host name that cannot be one. OSError: everything else, resolving included.
-            reason = getattr(error, "strerror", None) or str(error)
-        self._connecting = None
-        if not reason:
-            self._send(upstream)
-            return
-        server.connect_failures += 1
-        proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
-        self._leave_server()
-        self._try_next(reason)
+        what = f"could not reach a server of pool {pool.name}{' in time' if timed_out else ''}"
+        self._refuse(504 if timed_out else 502, f"{region} {what} ({tried} tried)")
 
     # The request's way.
 
-    def _send(self, upstream: Upstream) -> None:
+    def reached(self, upstream: Upstream) -> None:
+        """There is a connection to a server: send what there is of the request."""
         head, pool = self._head, self._pool
         assert head is not None
         assert pool is not None
@@ -252,10 +182,9 @@ class Exchange:
             self._out.append(response_bytes(head, marks=b"", chunked=False, connection=b""))
 
     def response_started(self, head: ResponseHead) -> None:
-        request_head, pool, server = self._head, self._pool, self._server
+        request_head, pool, server = self._head, self._pool, self._server()
         assert request_head is not None
         assert pool is not None
-        assert server is not None
         proxy = self._proxy
         self._response = head
         pool.latency.add(proxy.time() - self._begun)
@@ -302,9 +231,8 @@ class Exchange:
                 self._upstream.pause_reading()
 
     def response_finished(self, reusable: bool) -> None:
-        upstream, server = self._upstream, self._server
+        upstream, server = self._upstream, self._server()
         assert upstream is not None
-        assert server is not None
         if self._client_chunked:
             self._out.append(b"0\r\n\r\n")
         self._upstream = None
@@ -327,31 +255,26 @@ class Exchange:
 
     def server_failed(self, reason: str, *, answered: bool) -> None:
         """The connection to the server ended before the response did."""
-        server, head = self._server, self._head
-        assert server is not None
+        server, head, reach = self._server(), self._head, self._reach
         assert head is not None
+        assert reach is not None
         self._upstream = None
         server.failures += 1
         if self._response is not None:
             self._truncate(reason)
-            return
-        if answered or self._body_sent or not head.idempotent:
+        elif answered or self._body_sent or not head.idempotent:
             self._proxy.complain("server failed", server=server.server.target, reason=reason)
             self._refuse(502, f"region {self._proxy.region}, server {server.name}: {reason}")
-        elif self._reused:
+        elif reach.reused:
             # Most likely the server closed an idle connection just now: it gets a second chance.
-            self._fresh_only = True
-            self._proxy.counters.retries += 1
-            self._reach(server)
+            reach.again()
         else:
-            self._leave_server()
-            self._try_next(reason)
+            reach.next()
 
     def request_failed(self, refusal: Refusal) -> None:
         """The client broke off its request in the middle, or broke the protocol."""
         if self._response is not None:
-            self._drop_upstream()
-            self._end(False, abort=True)
+            self._break_off()
         else:
             self._refuse(refusal.status, refusal.reason, keep_alive=False)
 
@@ -364,13 +287,14 @@ class Exchange:
 
     def check(self, now: float) -> None:
         """End it if the side whose turn it is has been silent for too long. now: loop time."""
-        if self._connecting is not None or self._upstream is None:
-            return
+        if self._upstream is None:
+            return  # connecting has a time-out of its own
         settings = self._proxy.settings
         silent = now - self._progress
         if self._client.write_paused:
             if silent > settings.idle_timeout:
-                self._truncate("the client does not take its response")
+                self._proxy.counters.aborted_by_client += 1
+                self._break_off()
         elif self._response is not None:
             limit = settings.response_timeout
             if not self._upload_done:
@@ -379,8 +303,7 @@ class Exchange:
                 self._truncate("the server stopped in the middle of its response")
         elif self._upload_done or self._upstream.write_paused:
             if silent > settings.response_timeout:
-                server = self._server
-                assert server is not None
+                server = self._server()
                 server.failures += 1
                 self._proxy.complain("server does not answer", server=server.server.target)
                 self._refuse(504, f"region {self._proxy.region}, server {server.name} did not answer in time")
@@ -389,10 +312,11 @@ class Exchange:
 
     def _truncate(self, reason: str) -> None:
         """Break the client's connection, so that it cannot take half a response for a whole one."""
-        server = self._server
         self._proxy.counters.aborted_by_server += 1
-        target = server.server.target if server is not None else ""
-        self._proxy.complain("response broken off", server=target, reason=reason)
+        self._proxy.complain("response broken off", server=self._server().server.target, reason=reason)
+        self._break_off()
+
+    def _break_off(self) -> None:
         self._drop_upstream()
         self._end(False, abort=True)
 
@@ -429,25 +353,24 @@ class Exchange:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.close()
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
 
-    def _leave_server(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.in_flight -= 1
+    def _server(self) -> ServerState:
+        assert self._reach is not None
+        assert self._reach.server is not None
+        return self._reach.server
 
     def _end(self, keep_alive: bool, *, abort: bool = False, lost: bool = False) -> None:
         if self._ended:
             return
         self._ended = True
-        self._leave_server()
+        if self._reach is not None:
+            self._reach.leave()
         self._proxy.counters.in_flight -= 1
         if lost:
             return
         if abort:
-            delimited = self._response is not None and not self._client_chunked
-            self._client.abort(reset=delimited)
+            response = self._response
+            counted = self._client_chunked or (response is not None and response.body is Body.LENGTH)
+            self._client.abort(reset=not counted)
         else:
             self._client.exchange_done(keep_alive)

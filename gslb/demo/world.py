@@ -46,16 +46,17 @@ class DemoWorld:
     servers: list[tuple[Server, Child]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="gslb-demo-"))
         self.config = self.config.absolute()
         self.fleet = load(self.config)
         self.plan = make_plan(self.fleet, self.config)
+        server = find_server_binary()
+        self.directory = Path(tempfile.mkdtemp(prefix="gslb-demo-"))
         if self.plan.text is not None:
             moved = self.directory / "regions.yaml"
             moved.write_text(self.plan.text, encoding="utf-8")
             self.config, self.fleet = moved, load(moved)
         self.processes = Processes(self.directory, self._ended)
-        self._declare()
+        self._declare(server)
 
     @property
     def redis_url(self) -> str:
@@ -63,10 +64,10 @@ class DemoWorld:
         assert url is not None  # make_plan refuses a fleet without it
         return url.reveal()
 
-    def _declare(self) -> None:
+    def _declare(self, redis_server: Path) -> None:
         add, python = self.processes.add, sys.executable
         url = urlsplit(self.redis_url)
-        command = server_command(find_server_binary(), port=url.port or 6379, directory=self.directory)
+        command = server_command(redis_server, port=url.port or 6379, directory=self.directory)
         self.redis = add("redis", command)
         for region in self.fleet.regions.values():
             for pool in region.servers.values():

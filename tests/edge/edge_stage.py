@@ -175,14 +175,15 @@ async def _read_message(reader: asyncio.StreamReader, head_only: bool) -> Messag
     message = await read_head(reader)
     length, coding = message.get("content-length"), message.get("transfer-encoding")
     assert length is None or coding is None, "both framings"
-    if head_only:
+    bodiless = message.start.startswith("HTTP/") and (message.status < 200 or message.status in (204, 304))
+    if head_only or bodiless:
         return message
     if coding is not None:
         assert coding == "chunked"
         message.body = await read_chunked(reader)
     elif length is not None:
         message.body = await reader.readexactly(int(length))
-    elif message.start.startswith("HTTP/") and message.status not in (204, 304) and message.status >= 200:
+    elif message.start.startswith("HTTP/"):
         message.body = await reader.read()
     return message
 
