@@ -14,7 +14,7 @@ import typer
 from edge.process import EdgeProcess, edge_of
 from gslb.clock import SystemClock
 from gslb.config import load
-from gslb.errors import ConfigError, GslbError, ZoneError
+from gslb.exit_status import run_command
 from gslb.fleet import Edge, Fleet
 from gslb.log import configure_logging
 
@@ -97,13 +97,5 @@ def _tell_ready(ready_file: Path | None, ready_fd: int | None) -> None:
 
 
 def main() -> None:
-    """Run; a GslbError becomes its sentence on stderr, and exit status 2 (configuration) or 1."""
-    try:
-        app()
-    except (ConfigError, ZoneError) as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        sys.exit(2)
-    except GslbError as error:
-        print(f"gslb-edge: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Run; exit status 2 for a bad configuration, 1 for any other error."""
+    run_command("gslb-edge", app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from gslb import __version__
 from gslb.cli import check, dns, explain, override, status
 from gslb.cli import demo as demo_command
 from gslb.cli.geo import app as geo_app
-from gslb.errors import ConfigError, GslbError, ZoneError
+from gslb.exit_status import run_command
 
 app = typer.Typer(
     name="gslb",
@@ -48,15 +47,5 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; a GslbError becomes its sentence on stderr, and exit status 2 (configuration) or 1."""
-    try:
-        app()
-    except (ConfigError, ZoneError) as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        sys.exit(2)
-    except GslbError as error:
-        print(f"gslb: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run a command; exit status 2 for a bad configuration, 1 for any other error."""
+    run_command("gslb", app)
