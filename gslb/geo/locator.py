@@ -1,0 +1,171 @@
+"""Where a client is: the operator's word, else what the databases say, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from ipaddress import IPv4Address, IPv6Address
+
+from gslb.clock import iso
+from gslb.fleet import GeoSettings
+from gslb.geo import transition
+from gslb.geo.database import DECODING_ERRORS, Database
+from gslb.geo.location import IPAddress, IPNetwork, Located, Location
+from gslb.geo.prefixes import Prefixes
+from gslb.geo.records import DATABASE, complete, fill, knows_place, read_record
+
+_MEMO = 1 << 19  # distinct records kept in decoded form; GeoLite2 City has fewer
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseDescription:
+    """What the admin side shows of a database. built: seconds since 1970. nodes: of its search tree."""
+
+    path: str
+    type: str
+    built: int
+    ip_version: int
+    nodes: int
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.type}, built {iso(self.built)}, {self.nodes} nodes. {self.description}"
+
+
+def bundled() -> str:
+    """The path of the database that comes with the package."""
+    return str(files("gslb.geo") / "data" / "world.mmdb")
+
+
+class Locator:
+    """Answers where an address is; immutable, safe to share between threads.
+
+    Invariant: any address inside the network of `Located.prefix_length` around another has an equal
+    location and the same operator network; so the prefix is an honest client-subnet scope.
+    Equal locations are one object as long as fewer than half a million different ones were met.
+    """
+
+    def __init__(
+        self,
+        settings: GeoSettings,
+        networks: Sequence[IPNetwork] = (),
+        *,
+        opened: Mapping[str, Database] | None = None,
+    ) -> None:
+        """Read the databases of `settings` (but for those in `opened`, by path).
+
+        networks: every network the operator names (`Fleet.networks`); overrides belong to them anyway.
+        Raises GeoError when a database cannot be used.
+        """
+        opened = opened or {}
+        paths = settings.databases or (bundled(),)
+        self.databases = tuple(opened.get(path) or Database(path) for path in paths)
+        self._default = complete(settings.default)
+        self._overrides = {o.network: self._overriding(o.location) for o in settings.overrides}
+        named = (*networks, *self._overrides)
+        self._named4 = Prefixes(4, named)
+        self._named6 = Prefixes(6, named, boundaries=transition.NETWORKS)
+        self._overridden4 = Prefixes(4, self._overrides)
+        self._overridden6 = Prefixes(6, self._overrides)
+        self._by_records: dict[tuple[int, ...], Location] = {}
+        self._interned: dict[Location, Location] = {}
+
+    def locate(self, address: IPAddress) -> Located:
+        """Where `address` is. An IPv6 address that carries an IPv4 address is where that one is."""
+        if isinstance(address, IPv4Address):
+            return self._locate4(address)
+        carried = transition.carried(address)
+        return self._locate6(address) if carried is None else self._locate_carried(address, *carried)
+
+    def describe(self) -> tuple[DatabaseDescription, ...]:
+        """The databases in use, in the order they are consulted."""
+        described = []
+        for database in self.databases:
+            metadata = database.metadata
+            described.append(
+                DatabaseDescription(
+                    database.path,
+                    metadata.database_type,
+                    metadata.build_epoch,
+                    metadata.ip_version,
+                    metadata.node_count,
+                    metadata.description.get("en", ""),
+                )
+            )
+        return tuple(described)
+
+    def _locate4(self, address: IPv4Address) -> Located:
+        number = int(address)
+        network, prefix_length = self._named4.find(number)
+        if network is not None:
+            override, _ = self._overridden4.find(number)
+            if override is not None:
+                return Located(self._overrides[override], prefix_length, network)
+        handles = []
+        for database in self.databases:
+            handle, depth = database.find4(number)
+            handles.append(handle)
+            if depth > prefix_length:
+                prefix_length = depth
+        return Located(self._location(tuple(handles)), prefix_length, network)
+
+    def _locate6(self, address: IPv6Address) -> Located:
+        number = int(address)
+        network, prefix_length = self._named6.find(number)
+        if network is not None:
+            override, _ = self._overridden6.find(number)
+            if override is not None:
+                return Located(self._overrides[override], prefix_length, network)
+        handles = []
+        for database in self.databases:
+            handle, depth = database.find6(number)
+            handles.append(handle)
+            if depth > prefix_length:
+                prefix_length = depth
+        return Located(self._location(tuple(handles)), prefix_length, network)
+
+    def _locate_carried(self, address: IPv6Address, inner: IPv4Address, offset: int) -> Located:
+        """The IPv4 answer, but for operator networks that name the IPv6 address more exactly."""
+        number = int(address)
+        network, prefix_length = self._named6.find(number)
+        override, _ = self._overridden6.find(number)
+        located = self._locate4(inner)
+        inner_override, _ = self._overridden4.find(int(inner))
+        location = located.location
+        if override is not None and override.prefixlen >= _length(inner_override, offset):
+            location = self._overrides[override]
+        if located.network is not None and _length(located.network, offset) > _length(network):
+            network = located.network
+        return Located(location, max(prefix_length, offset + located.prefix_length), network)
+
+    def _overriding(self, location: Location) -> Location:
+        """An override that tells no place (just an ASN, say) leaves its clients at the default one."""
+        location = complete(location)
+        return location if knows_place(location) else fill(location, self._default)
+
+    def _location(self, handles: tuple[int, ...]) -> Location:
+        location = self._by_records.get(handles)
+        if location is None:
+            if len(self._by_records) >= _MEMO:
+                self._by_records.clear()
+                self._interned.clear()
+            read = self._read(handles)
+            location = self._by_records[handles] = self._interned.setdefault(read, read)
+        return location
+
+    def _read(self, handles: tuple[int, ...]) -> Location:
+        location = Location(source=DATABASE)
+        for database, handle in zip(self.databases, handles, strict=True):
+            try:
+                location = fill(location, read_record(database.record(handle)))
+            except DECODING_ERRORS:
+                continue  # a damaged record that the sample at opening did not meet: unknown
+        if not knows_place(location):
+            # Private, unassigned or only its ASN known: the operator said where such clients count as being.
+            return self._default if location.asn is None else fill(self._default, location)
+        return complete(location)
+
+
+def _length(network: IPNetwork | None, offset: int = 0) -> int:
+    return -1 if network is None else offset + network.prefixlen

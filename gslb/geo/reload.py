@@ -1,0 +1,98 @@
+"""Keeps the current Locator: replaced database files are taken up, broken ones are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from gslb.errors import GeoError
+from gslb.fleet import GeoSettings
+from gslb.geo.database import Database, Signature
+from gslb.geo.location import IPNetwork
+from gslb.geo.locator import Locator
+
+_log = structlog.get_logger()
+
+
+class LocatorSource:
+    """Holds `current`, and swaps it whole. A Locator that was current stays usable by those who hold it.
+
+    Files may be replaced by renaming or by writing in place: they are read into memory once, and a file
+    that is half written is refused as broken until it changes again.
+    """
+
+    current: Locator
+
+    def __init__(self, settings: GeoSettings, networks: Sequence[IPNetwork] = ()) -> None:
+        """Open everything at once. Raises GeoError: a node should not start on a broken database."""
+        self._settings = settings
+        self._networks = tuple(networks)
+        self._refused: dict[str, Signature | None] = {}
+        self._callbacks: list[Callable[[Locator], None]] = []
+        self._changing = asyncio.Lock()
+        self.current = Locator(settings, networks)
+
+    def subscribe(self, callback: Callable[[Locator], None]) -> None:
+        """Have `callback` called with every new Locator, in the event loop, after the swap."""
+        self._callbacks.append(callback)
+
+    async def watch(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Look for replaced files every `settings.poll` seconds, until cancelled."""
+        while True:
+            await pause(self._settings.poll)
+            await self.check()
+
+    async def check(self) -> bool:
+        """Look once; whether a new Locator was swapped in. Never raises for what is wrong with a file."""
+        async with self._changing:
+            changed = False
+            opened: dict[str, Database] = {}
+            for database in self.current.databases:
+                fresh = await asyncio.to_thread(self._replacement, database)
+                opened[database.path] = fresh or database
+                changed = changed or fresh is not None
+            if changed:
+                self._swap(await asyncio.to_thread(self._locator, self._settings, self._networks, opened))
+            return changed
+
+    async def reconfigure(self, settings: GeoSettings, networks: Sequence[IPNetwork]) -> None:
+        """Take up a changed fleet; files that are open already are not read again.
+
+        Raises GeoError when a database cannot be used; then the old Locator stays.
+        """
+        async with self._changing:
+            opened = {database.path: database for database in self.current.databases}
+            locator = await asyncio.to_thread(self._locator, settings, tuple(networks), opened)
+            self._settings, self._networks = settings, tuple(networks)
+            self._swap(locator)
+
+    @staticmethod
+    def _locator(
+        settings: GeoSettings, networks: Sequence[IPNetwork], opened: dict[str, Database]
+    ) -> Locator:
+        return Locator(settings, networks, opened=opened)
+
+    def _replacement(self, database: Database) -> Database | None:
+        """The file's new state, if there is one and it is sound. One log line for each that is not."""
+        signature: Signature | None = None
+        try:
+            signature = Signature.of(database.path)
+            if signature == database.signature or signature == self._refused.get(database.path):
+                return None
+            fresh = Database(database.path)
+        except GeoError as error:
+            if database.path not in self._refused or self._refused[database.path] != signature:
+                _log.warning("geo database refused, the old one stays", path=database.path, error=str(error))
+            self._refused[database.path] = signature
+            return None
+        self._refused.pop(database.path, None)
+        return fresh
+
+    def _swap(self, locator: Locator) -> None:
+        self.current = locator
+        for described in locator.describe():
+            _log.info("geo database in use", path=described.path, type=described.type, built=described.built)
+        for callback in self._callbacks:
+            callback(locator)
