@@ -90,8 +90,10 @@ class RedisServer:
             self.start()
         self.resume()
         with self.client() as client:
+            client.replicaof("NO", "ONE")
             client.flushall()
             client.script_flush()
+            client.execute_command("ACL", "DELUSER", "gslb")
             client.execute_command("ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all")
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import TypeVar
 
 from gslb.clock import iso, parse_iso
 from gslb.world import (
@@ -26,11 +24,10 @@ from gslb.world import (
 Fields = dict[str, str]
 
 LONGEST_VALUE = 4096
-"""Bytes; a longer value is not one of ours, or not one to hand on."""
+"""Characters; a longer value is not one of ours, or not one to hand on."""
 
 _POOL = "pool:"
 _POOL_VALUE = re.compile(r"(\d{1,9}) of (\d{1,9}) healthy, (\d{1,9}) in flight")
-_Record = TypeVar("_Record")
 
 
 def encode_observation(observation: Observation) -> Fields:
@@ -48,10 +45,10 @@ def encode_observation(observation: Observation) -> Fields:
     }
 
 
-def decode_observation(raw: Mapping[bytes, bytes]) -> Observation | None:
+def decode_observation(raw: Fields) -> Observation | None:
     """The inverse of encode_observation; None for what cannot be read."""
     try:
-        fields = _texts(raw)
+        fields = _sensible(raw)
         return Observation(
             target=fields["target"],
             observer=fields["observer"],
@@ -88,10 +85,10 @@ def encode_report(report: Report) -> Fields:
     return fields
 
 
-def decode_report(raw: Mapping[bytes, bytes]) -> Report | None:
+def decode_report(raw: Fields) -> Report | None:
     """The inverse of encode_report; None for what cannot be read."""
     try:
-        fields = _texts(raw)
+        fields = _sensible(raw)
         return Report(
             region=fields["region"],
             edge=fields["edge"],
@@ -123,10 +120,10 @@ def encode_override(override: Override) -> Fields:
     return fields
 
 
-def decode_override(raw: Mapping[bytes, bytes]) -> Override | None:
+def decode_override(raw: Fields) -> Override | None:
     """The inverse of encode_override; None for what cannot be read."""
     try:
-        fields = _texts(raw)
+        fields = _sensible(raw)
         return Override(
             region=fields["region"],
             kind=OverrideKind(fields["kind"]),
@@ -157,17 +154,17 @@ def encode_region_state(state: RegionState, concluded_by: str) -> Fields:
     return fields
 
 
-def decode_region_state(raw: Mapping[bytes, bytes]) -> RegionState | None:
+def decode_region_state(raw: Fields) -> RegionState | None:
     """The inverse of encode_region_state but for single observations, which it does not carry."""
     try:
-        fields = _texts(raw)
+        fields = _sensible(raw)
         override = None
         if "override:kind" in fields:
             override = decode_override(
                 {
-                    name.removeprefix(b"override:"): text
-                    for name, text in raw.items()
-                    if name.startswith(b"override:")
+                    name.removeprefix("override:"): text
+                    for name, text in fields.items()
+                    if name.startswith("override:")
                 }
             )
             if override is None:
@@ -203,11 +200,11 @@ def _pool(name: str, value: str) -> PoolReport:
     return PoolReport(name.removeprefix(_POOL), int(match[1]), int(match[2]), int(match[3]))
 
 
-def _texts(raw: Mapping[bytes, bytes]) -> Fields:
-    """Raises ValueError (of which UnicodeDecodeError is one) unless all of it is text of sensible length."""
-    if any(len(value) > LONGEST_VALUE for value in raw.values()):
+def _sensible(fields: Fields) -> Fields:
+    """The fields themselves; raises ValueError if one is too long."""
+    if any(len(value) > LONGEST_VALUE for value in fields.values()):
         raise ValueError("too long")
-    return {name.decode(): value.decode() for name, value in raw.items()}
+    return fields
 
 
 def _moment(text: str) -> float:

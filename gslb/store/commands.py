@@ -1,4 +1,4 @@
-"""Runs batches of Redis commands and our few scripts, each of which touches a single key."""
+"""Runs batches of Redis commands and our few scripts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,30 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a script on `key`."""
+    """One call of a script on `keys`."""
 
     script: Script
-    key: str
-    arguments: tuple[Argument, ...]
+    keys: tuple[str, ...]
+    arguments: tuple[Argument, ...] = ()
 
+
+READ = Script("""
+-- KEYS: hashes. Returns for each one a JSON array: its time to live in ms (-1: none), field, value, ...;
+-- false if there is nothing, and a status if it is no hash. One string a hash spares the client
+-- most of the work that taking HGETALL's reply apart would be.
+local found = {}
+for i, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'hash' then
+    local fields = redis.call('HGETALL', key)
+    table.insert(fields, 1, redis.call('PTTL', key))
+    found[i] = cjson.encode(fields)
+  else
+    found[i] = kind ~= 'none' and kind
+  end
+end
+return found
+""")
 
 WRITE_VERSIONED = Script("""
 -- KEYS[1]: a hash of one writer. ARGV: epoch, sequence, lease in ms, field, value, field, value, ...
@@ -62,16 +80,18 @@ return 1
 """)
 
 CONCLUDE = Script("""
--- KEYS[1]: the hash of a verdict that many may write. ARGV: lease in ms, 1 for a change or 0 for a renewal,
--- the state, field, value, ... Returns 1 if the state became another by this call, so that exactly one of
--- many writers reports it. A renewal never undoes somebody's change.
+-- KEYS[1]: the hash of a verdict that many may write. KEYS[2]: the stream of events. ARGV: lease in ms,
+-- 1 for a change or 0 for a renewal, the state, the number of XADD's arguments, these, field, value, ...
+-- If the state becomes another by this call, the event is entered: so exactly one of many writers does it,
+-- and none is lost with a reply. A renewal never undoes somebody's change.
 local old = false
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then old = redis.call('HGET', KEYS[1], 'state') end
 if ARGV[2] == '0' and old and old ~= ARGV[3] then return 0 end
+local fields = 5 + ARGV[4]
 redis.call('DEL', KEYS[1])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = fields, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-if old == ARGV[3] then return 0 end
+if old ~= ARGV[3] then redis.call('XADD', KEYS[2], unpack(ARGV, 5, fields - 1)) end
 return 1
 """)
 
@@ -91,7 +111,7 @@ for _, name in ipairs(names) do redis.call('ZREM', KEYS[1], name) end
 return names
 """)
 
-SCRIPTS = (WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE)
+SCRIPTS = (READ, WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE)
 
 
 async def load_scripts(client: redis.Redis) -> None:
@@ -125,7 +145,11 @@ async def _run(client: redis.Redis, commands: Sequence[tuple[Argument, ...] | Ca
             for command in commands[start : start + BATCH]:
                 if isinstance(command, Call):
                     pipeline.execute_command(
-                        "EVALSHA", command.script.sha, 1, command.key, *command.arguments
+                        "EVALSHA",
+                        command.script.sha,
+                        len(command.keys),
+                        *command.keys,
+                        *command.arguments,
                     )
                 else:
                     pipeline.execute_command(*command)

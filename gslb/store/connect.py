@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -61,6 +62,17 @@ def connect(settings: RedisSettings) -> redis.Redis:
         return client
     except (ValueError, TypeError) as error:
         raise StoreError(f"{redact(url)} is not a legal Redis URL: {error}") from None
+
+
+async def disconnect(client: redis.Redis) -> None:
+    """Close every connection of a client that `connect` made, those to sentinels as well."""
+    clients = [client]
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        clients += pool.sentinel_manager.sentinels
+    for each in clients:
+        with suppress(*UNREACHABLE):
+            await each.aclose()
 
 
 def reason(error: BaseException) -> str:

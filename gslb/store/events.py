@@ -28,8 +28,13 @@ class Event:
 
 def append_command(event: Event) -> tuple[Argument, ...]:
     """The command that enters the event, and lets the oldest go."""
+    return ("XADD", keys.EVENTS, *append_arguments(event))
+
+
+def append_arguments(event: Event) -> tuple[Argument, ...]:
+    """What follows the key in that command."""
     flat = [text for item in event.fields().items() for text in item]
-    return ("XADD", keys.EVENTS, "MAXLEN", "~", keys.EVENTS_KEPT, "*", *flat)
+    return ("MAXLEN", "~", keys.EVENTS_KEPT, "*", *flat)
 
 
 async def read_events(client: redis.Redis, count: int) -> list[Fields]:

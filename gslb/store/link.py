@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from gslb.fleet import RedisSettings
 from gslb.store import keys
 from gslb.store.commands import load_scripts
-from gslb.store.connect import UNREACHABLE, connect, reason
+from gslb.store.connect import UNREACHABLE, connect, disconnect, reason
 
 COALESCE = 0.005
 """Seconds that nudges are gathered for, so that a burst of changes is one reading."""
@@ -82,7 +82,7 @@ class Link:
                 await asyncio.sleep(delay * self._random.uniform(0.5, 1.0))
         finally:
             self.connected = False
-            await self.client.aclose()
+            await disconnect(self.client)
 
     async def _linked(self) -> None:
         await load_scripts(self.client)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import redis.asyncio as redis
 
 from gslb.clock import Clock
 from gslb.errors import StoreError
 from gslb.fleet import Fleet
-from gslb.store.connect import UNREACHABLE, connect, reason, redact
+from gslb.store.connect import UNREACHABLE, connect, disconnect, reason, redact
 from gslb.store.events import read_events
 from gslb.store.ledger import Ledger
 from gslb.store.override import checked, delete_override, write_override
@@ -65,5 +65,4 @@ async def _client(fleet: Fleet, done: str) -> AsyncIterator[redis.Redis]:
             hint="is Redis running there, and is redis.url in the fleet file right?",
         ) from None
     finally:
-        with suppress(*UNREACHABLE):
-            await client.aclose()
+        await disconnect(client)

@@ -26,15 +26,14 @@ def checked(override: Override, fleet: Fleet, now: float) -> Override:
             f"the override of {override.region} would have ended at {iso(override.until)}",
             hint="give an end that is still to come, or none",
         )
-    fields = {
-        name.encode("utf-8", "replace"): text.encode("utf-8", "replace")
-        for name, text in encode_override(override).items()
-    }
-    legible = decode_override(fields)
+    fields = encode_override(override)
+    legible = decode_override(
+        {name: text.encode("utf-8", "replace").decode() for name, text in fields.items()}
+    )
     if legible is None:
         raise StoreError(
             f"the override of {override.region} cannot be stored",
-            hint=f"keep texts under {LONGEST_VALUE} bytes",
+            hint=f"keep texts under {LONGEST_VALUE} characters",
         )
     return legible
 
@@ -62,7 +61,7 @@ async def write_override(client: redis.Redis, override: Override, now: float) ->
     key = keys.override(override.region)
     lifetime = 0 if override.until is None else max(1, int((override.until - now) * 1000))
     flat = [text for item in encode_override(override).items() for text in item]
-    await _do(client, Call(REPLACE, key, (lifetime, *flat)))
+    await _do(client, Call(REPLACE, (key,), (lifetime, *flat)))
     await _tell(client, key, set_event(override, now))
 
 

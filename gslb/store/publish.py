@@ -58,35 +58,39 @@ async def write(
             for each in batch.reports
         ),
     ]
-    verdicts = [_conclusion(state, change, author, lease) for state, change in batch.verdicts]
+    verdicts = [_conclusion(state, change, author, lease, now) for state, change in batch.verdicts]
     calls = [*versioned, *verdicts]
     if batch.observer is not None:
-        calls.append(Call(SEEN, keys.OBSERVERS, (batch.observer,)))
+        calls.append(Call(SEEN, (keys.OBSERVERS,), (batch.observer,)))
     if batch.look_for_gone:
-        calls.append(Call(GONE, keys.OBSERVERS, (lease * keys.GONE_AFTER_LEASES,)))
+        calls.append(Call(GONE, (keys.OBSERVERS,), (lease * keys.GONE_AFTER_LEASES,)))
     nudges: list[tuple[Argument, ...]] = [("PUBLISH", keys.CHANGES, key) for key in sorted(batch.nudge)]
     replies = await run(client, [*calls, *nudges])
     refusals = [reply for reply in replies[: len(calls)] if isinstance(reply, ResponseError)]
     for refusal in refusals:
         if isinstance(refusal, ReadOnlyError):
             raise refusal
-    happened = _happened(batch, replies[len(versioned) : len(calls)], settings, now)
+    happened = _happened(batch, replies[len(versioned) + len(verdicts) : len(calls)], settings, now)
     # Who may not write here may not write there either, and has been told so; hence no second complaint.
     await run(client, [events.append_command(event) for event in happened])
     superseded = tuple(
-        call.key for call, reply in zip(versioned, replies[: len(versioned)], strict=True) if reply == 0
+        call.keys[0] for call, reply in zip(versioned, replies[: len(versioned)], strict=True) if reply == 0
     )
     return Written(superseded, tuple(dict.fromkeys(str(refusal) for refusal in refusals)))
 
 
 def _versioned(key: str, record: Observation | Report, fields: Fields, lease: int) -> Call:
-    return Call(WRITE_VERSIONED, key, (record.epoch, record.sequence, lease, *_flat(fields)))
+    return Call(WRITE_VERSIONED, (key,), (record.epoch, record.sequence, lease, *_flat(fields)))
 
 
-def _conclusion(state: RegionState, change: bool, author: str, lease: int) -> Call:
-    fields = encode_region_state(state, author)
+def _conclusion(state: RegionState, change: bool, author: str, lease: int, now: float) -> Call:
+    text = f"{state.region} is {state.verdict}: {state.reason}"
+    event = events.append_arguments(events.Event(now, "verdict", text, state.region))
+    fields = _flat(encode_region_state(state, author))
     return Call(
-        CONCLUDE, keys.verdict(state.region), (lease, int(change), state.verdict.value, *_flat(fields))
+        CONCLUDE,
+        (keys.verdict(state.region), keys.EVENTS),
+        (lease, int(change), state.verdict.value, len(event), *event, *fields),
     )
 
 
@@ -97,13 +101,9 @@ def _flat(fields: Fields) -> list[str]:
 def _happened(
     batch: Batch, replies: Sequence[object], settings: RedisSettings, now: float
 ) -> list[events.Event]:
-    """The events that the replies to verdicts, SEEN and GONE (in this order) prove to be ours to tell."""
+    """The events that the replies to SEEN and GONE (in this order) prove to be ours to tell."""
     remaining = iter(replies)
     happened = []
-    for state, _ in batch.verdicts:
-        if next(remaining) == 1:
-            text = f"{state.region} is {state.verdict}: {state.reason}"
-            happened.append(events.Event(now, "verdict", text, state.region))
     if batch.observer is not None and next(remaining) == 1:
         happened.append(events.Event(now, "observer_joined", f"{batch.observer} observes the regions"))
     if batch.look_for_gone:

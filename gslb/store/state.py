@@ -166,7 +166,7 @@ class StateStore:
         """End; others keep this process's last word until its lease is over, as for any silent observer."""
         tasks, self._tasks = self._tasks, []
         if self.connected:
-            with contextlib.suppress(*UNREACHABLE):
+            with contextlib.suppress(StoreError, *UNREACHABLE):
                 await self._write(self._client(), False)
                 await self._take_leave()
         for task in tasks:

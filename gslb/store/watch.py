@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import redis.asyncio as redis
 from redis.exceptions import ResponseError
@@ -12,14 +12,17 @@ from redis.exceptions import ResponseError
 from gslb.fleet import Fleet
 from gslb.health.fold import region_targets
 from gslb.store import keys
-from gslb.store.codec import decode_observation, decode_override, decode_report
-from gslb.store.commands import Argument, run
+from gslb.store.codec import Fields, decode_observation, decode_override, decode_report
+from gslb.store.commands import READ, Call, run
 from gslb.world import Observation, Override, Report
 
 MOST_OBSERVERS = 1000
 """Of more observers, those heard longest ago are not read."""
 
-_Record = TypeVar("_Record")
+CHUNK = 100
+"""Keys read by one call of the script, so that no call holds up Redis."""
+
+ILLEGIBLE = "a field is missing or illegible"
 
 
 @dataclass(slots=True)
@@ -51,73 +54,85 @@ async def read_everything(client: redis.Redis, fleet: Fleet, *, but_of: str | No
 async def read_keys(client: redis.Redis, fleet: Fleet, wanted: Iterable[str]) -> Heard:
     """What these keys hold; keys that mean nothing to a reader of worlds are passed over."""
     heard = Heard()
-    readers = _readers(heard, fleet)
-    known = [key for key in wanted if _kind(key) in readers]
-    commands: list[tuple[Argument, ...]] = []
-    for key in known:
-        commands += [("HGETALL", key), ("PTTL", key)]
-    replies = await run(client, commands)
-    for key, fields, lease in zip(known, replies[::2], replies[1::2], strict=True):
-        if isinstance(fields, ResponseError) and not str(fields).startswith("WRONGTYPE"):
-            raise fields  # Not this key's fault: we may not read, or Redis is in no state to answer.
-        if isinstance(fields, ResponseError):
-            heard.unreadable[key] = "it is not a hash"
-            fields = {}
-        readers[_kind(key)](key, fields, lease / 1000)
+    known = [key for key in wanted if _kind(key) in _READERS]
+    chunks = [tuple(known[start : start + CHUNK]) for start in range(0, len(known), CHUNK)]
+    replies = await run(client, [Call(READ, chunk) for chunk in chunks])
+    for chunk, reply in zip(chunks, replies, strict=True):
+        if isinstance(reply, ResponseError):
+            raise reply
+        for key, found in zip(chunk, reply, strict=True):
+            region = keys.override_of(key)
+            if region is not None and region in fleet.regions:
+                # An override that is gone, or that nobody can read, is none; this must be heard as well.
+                heard.overrides[region] = None
+            try:
+                _READERS[_kind(key)](heard, fleet, key, *_fields(found))
+            except _UnreadableError as error:
+                heard.unreadable[key] = str(error)
     return heard
 
 
-def _readers(heard: Heard, fleet: Fleet) -> Mapping[str, Callable[[str, Any, float], None]]:
-    """How each kind of key is read into `heard`."""
+class _UnreadableError(Exception):
+    """What is wrong with a record."""
 
-    def observation(key: str, fields: Mapping[bytes, bytes], lease: float) -> None:
-        name = keys.observation_of(key)
-        record = _leased(heard, key, fields, lease, decode_observation)
+
+def _fields(found: bytes | None) -> tuple[Fields, float | None]:
+    """The fields and seconds to live (None: without end) out of READ's reply for one key."""
+    if found is None:
+        return {}, 0.0
+    if not found.startswith(b"["):
+        raise _UnreadableError(f"it is a {found.decode(errors='replace')}, not a hash")
+    try:
+        lifetime, *flat = json.loads(found)
+    except ValueError:
+        raise _UnreadableError("it is not text") from None
+    return dict(zip(flat[::2], flat[1::2], strict=True)), None if lifetime < 0 else lifetime / 1000
+
+
+def _read_observation(heard: Heard, fleet: Fleet, key: str, fields: Fields, life: float | None) -> None:
+    if fields:
+        lease = _lease(life)
+        record = decode_observation(fields)
         if record is None:
-            return
-        if (record.target, record.observer) != name:
-            heard.unreadable[key] = "it speaks of another target or observer than its key"
-            return
+            raise _UnreadableError(ILLEGIBLE)
+        if (record.target, record.observer) != keys.observation_of(key):
+            raise _UnreadableError("it speaks of another target or observer than its key")
         heard.observations.append((record, lease))
 
-    def report(key: str, fields: Mapping[bytes, bytes], lease: float) -> None:
-        record = _leased(heard, key, fields, lease, decode_report)
+
+def _read_report(heard: Heard, fleet: Fleet, key: str, fields: Fields, life: float | None) -> None:
+    if fields:
+        lease = _lease(life)
+        record = decode_report(fields)
         if record is None:
-            return
+            raise _UnreadableError(ILLEGIBLE)
         if keys.report(record.region, record.edge) != key:
-            heard.unreadable[key] = "it speaks of another edge than its key"
-            return
+            raise _UnreadableError("it speaks of another edge than its key")
         heard.reports.append((record, lease))
 
-    def override(key: str, fields: Mapping[bytes, bytes], lease: float) -> None:
-        region = keys.override_of(key)
-        if region is None or region not in fleet.regions:
-            return
-        record = decode_override(fields) if fields else None
-        if fields and (record is None or record.region != region):
-            heard.unreadable[key] = "it is not an override of this region"
-            record = None
+
+def _read_override(heard: Heard, fleet: Fleet, key: str, fields: Fields, life: float | None) -> None:
+    region = keys.override_of(key)
+    if fields and region is not None and region in fleet.regions:
+        record = decode_override(fields)
+        if record is None:
+            raise _UnreadableError(ILLEGIBLE)
+        if record.region != region:
+            raise _UnreadableError("it speaks of another region than its key")
         heard.overrides[region] = record
 
-    return {"observation": observation, "report": report, "override": override}
+
+_READERS: Mapping[str, Callable[[Heard, Fleet, str, Fields, float | None], None]] = {
+    "observation": _read_observation,
+    "report": _read_report,
+    "override": _read_override,
+}
 
 
-def _leased(
-    heard: Heard,
-    key: str,
-    fields: Mapping[bytes, bytes],
-    lease: float,
-    decode: Callable[[Mapping[bytes, bytes]], _Record | None],
-) -> _Record | None:
-    if not fields or -1 < lease * 1000 < 1:
-        return None
-    if lease < 0:
-        heard.unreadable[key] = "it has no lease (time to live)"
-        return None
-    record = decode(fields)
-    if record is None:
-        heard.unreadable[key] = "a field is missing or illegible"
-    return record
+def _lease(life: float | None) -> float:
+    if life is None:
+        raise _UnreadableError("it has no lease (time to live)")
+    return life
 
 
 def _kind(key: str) -> str:

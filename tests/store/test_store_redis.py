@@ -7,28 +7,34 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import redis.asyncio
 import structlog
 from conftest import RedisServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_fleet import observation, small_fleet
 
 from gslb.clock import FakeClock, SystemClock
 from gslb.errors import StoreError
 from gslb.fleet import Fleet
 from gslb.store import keys, oneshot
+from gslb.store.codec import encode_observation
 from gslb.store.commands import load_scripts
-from gslb.store.connect import connect
+from gslb.store.connect import connect, disconnect
 from gslb.store.publish import Batch, write
 from gslb.store.state import StateStore
-from gslb.world import Override, OverrideKind, PoolReport, Report, Verdict, World
+from gslb.store.watch import Heard, read_keys
+from gslb.world import Override, OverrideKind, PoolReport, RegionState, Report, Verdict, World
 
 WAIT = 15.0
 """Seconds that only a failing test waits for."""
 
 NEVER = 3600.0
 EU, EU_TARGET = "eu-west", "eu-west/192.0.2.1"
+GOOD = {name.encode(): text.encode() for name, text in encode_observation(observation()).items()}
 
 
 @asynccontextmanager
@@ -174,8 +180,14 @@ async def test_leases_are_renewed_though_nothing_changes(redis_server: RedisServ
         store.observe(observation(reason="200 in 99 ms", sequence=2))
         with redis_server.client() as client:
             await eventually(lambda: client.hget(key, "reason") == "200 in 99 ms")
-            await eventually(lambda: int(client.pttl(key)) < 200)
-            await eventually(lambda: int(client.pttl(key)) > 200)
+            lives = [int(client.pttl(key))]
+
+            def grew() -> bool:
+                lives.append(int(client.pttl(key)))
+                return lives[-1] > lives[-2] > 0
+
+            await eventually(grew)
+            await eventually(grew)
 
 
 @asynccontextmanager
@@ -185,7 +197,7 @@ async def connected_client(fleet: Fleet) -> AsyncIterator[redis.asyncio.Redis]:
         await load_scripts(client)
         yield client
     finally:
-        await client.aclose()
+        await disconnect(client)
 
 
 @pytest.mark.parametrize(
@@ -230,11 +242,12 @@ async def test_a_forgotten_script_is_told_again(redis_server: RedisServer) -> No
 async def test_foreign_garbage_is_ignored_and_mentioned_once(redis_server: RedisServer) -> None:
     fleet = small_fleet(redis_server.url, poll=0.02)
     with redis_server.client() as client:
-        client.zadd(keys.OBSERVERS, {"ns1": 1, "ns3": 1, "ns4": 1, b"\xff\xfe": 1})
+        client.zadd(keys.OBSERVERS, {"ns1": 1, "ns3": 1, "ns4": 1, "ns5": 1, b"\xff\xfe": 1})
         client.hset(keys.observation(EU_TARGET, "ns1"), mapping={"state": "sideways"})
         client.pexpire(keys.observation(EU_TARGET, "ns1"), 60_000)
         client.set(keys.observation(EU_TARGET, "ns3"), "a string")
         client.hset(keys.observation(EU_TARGET, "ns4"), mapping={"state": "down"})
+        client.hset(keys.observation(EU_TARGET, "ns5"), mapping={"state": b"\xff"})
         client.hset(keys.override(EU), mapping={"kind": "demolish", "region": EU})
         client.set(keys.verdict(EU), "a string")
         client.hset(keys.observation(EU_TARGET, "ns2"), mapping={"epoch": "9" * 30, "sequence": "1"})
@@ -258,8 +271,39 @@ async def test_foreign_garbage_is_ignored_and_mentioned_once(redis_server: Redis
             assert store.world.region(EU).override is None
     about = [line["key"] for line in lines if line["event"] == "a key in redis is not as it should be"]
     assert sorted(about) == sorted(
-        [*(keys.observation(EU_TARGET, name) for name in ("ns1", "ns3", "ns4")), keys.override(EU)]
+        [*(keys.observation(EU_TARGET, name) for name in ("ns1", "ns3", "ns4", "ns5")), keys.override(EU)]
     )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.binary(max_size=6) | st.sampled_from(sorted(GOOD)),
+        st.binary(max_size=12) | st.sampled_from([b'"', b"\\", b"\0", b"[", b"1"]),
+        min_size=1,
+    )
+)
+def test_whatever_bytes_are_there_reading_goes_on(
+    redis_server: RedisServer, garbage: dict[bytes, bytes]
+) -> None:
+    fleet = small_fleet(redis_server.url)
+    places = [keys.observation(EU_TARGET, "ns1"), keys.report(EU, "edge1"), keys.override(EU)]
+    with redis_server.client() as client:
+        for key in places:
+            client.delete(key)
+            client.hset(key, mapping={**GOOD, **garbage})  # type: ignore[dict-item]
+            client.pexpire(key, 60_000)
+
+    async def read() -> Heard:
+        async with connected_client(fleet) as client:
+            return await read_keys(client, fleet, [*places, "gslb:v1:", "other", keys.verdict(EU)])
+
+    heard = asyncio.run(read())
+    assert heard.overrides == {EU: None}
+    assert set(heard.unreadable) | {places[0]} == set(places)
+    for record, lease in heard.observations:
+        assert (record.target, record.observer) == (EU_TARGET, "ns1")
+        assert 59 < lease <= 60
 
 
 async def test_an_override_reaches_all_and_is_cleared_for_all(redis_server: RedisServer) -> None:
@@ -325,6 +369,45 @@ async def test_history_tells_each_change_of_a_region_once(redis_server: RedisSer
     assert told[0] == "eu-west is up: 1 of 1 observer: 200"
     assert told[-1] == "eu-west is up: 1 of 1 observer: 200"
     assert "eu-west is down: 1 of 1 observer: connection refused" in told
+
+
+async def test_a_change_that_redis_missed_is_told_when_it_is_back(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=0.05, lease=NEVER, timeout=0.1)
+    async with running(fleet, "ns1", publishes_verdicts=True) as store:
+        with redis_server.client() as client:
+            store.observe(observation())
+            await eventually(lambda: client.hget(keys.verdict(EU), "state") == "up")
+            client.replicaof("127.0.0.1", "1")  # read-only, as after a failover to another
+            store.observe(observation(verdict=Verdict.DOWN))
+            await eventually(lambda: not store.connected)
+            assert "read only" in store.last_error
+            client.replicaof("NO", "ONE")
+            await eventually(lambda: client.hget(keys.verdict(EU), "state") == "down")
+    (newest, *_) = [event for event in await oneshot.read_history(fleet) if event["kind"] == "verdict"]
+    assert newest["text"] == "eu-west is down: 1 of 1 observer: connection refused"
+
+
+async def test_one_of_many_tells_a_change_and_no_renewal_undoes_it(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url)
+    up, down = (RegionState(EU, verdict, reason="so it is") for verdict in (Verdict.UP, Verdict.DOWN))
+    steps = [
+        ("ns1", up, True, "up", 1),
+        ("ns2", up, True, "up", 1),
+        ("ns1", down, True, "down", 2),
+        ("ns2", up, False, "down", 2),
+        ("ns2", down, False, "down", 2),
+        ("ns2", up, True, "up", 3),
+    ]
+    async with connected_client(fleet) as client:
+        for author, state, change, stands, told in steps:
+            await write(client, fleet.redis, Batch(verdicts=[(state, change)]), author=author, now=1.0)
+            assert await client.hget(keys.verdict(EU), "state") == stands.encode()
+            assert await client.xlen(keys.EVENTS) == told
+        await client.delete(keys.verdict(EU))
+        await write(client, fleet.redis, Batch(verdicts=[(up, False)]), author="ns2", now=1.0)
+        assert await client.hget(keys.verdict(EU), "concluded_by") == b"ns2", (
+            "a renewal restores what is lost"
+        )
 
 
 async def test_observers_that_come_and_go_are_told_of(redis_server: RedisServer) -> None:
@@ -417,6 +500,29 @@ async def test_refused_writes_are_known_and_reading_goes_on(redis_server: RedisS
     assert [line["event"] for line in lines].count("redis refuses what we write") == 1
 
 
+async def test_the_permissions_in_the_documentation_suffice(redis_server: RedisServer) -> None:
+    text = Path(__file__).parents[2].joinpath("docs", "redis.md").read_text("utf-8")
+    rules = text.partition("ACL SETUSER gslb ")[2].partition("```")[0].split()
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "gslb", *rules)
+        fleet = small_fleet(f"redis://gslb:password@127.0.0.1:{redis_server.port}/0", poll=NEVER)
+        with structlog.testing.capture_logs() as lines:
+            async with (
+                running(fleet, "ns1", publishes_verdicts=True) as one,
+                running(fleet, "ns2", publishes_verdicts=True) as two,
+            ):
+                one.observe(observation())
+                two.observe(observation(observer="ns2"))
+                await one.set_override(drain(SystemClock().now() + 60.0))
+                await until(two, lambda world: world.region(EU).override is not None)
+                assert await two.clear_override(EU)
+                await until(one, lambda world: world.region(EU).override is None)
+                await eventually(lambda: admin.hget(keys.verdict(EU), "state") == "up")
+                assert await one.events()
+                assert one.last_error == two.last_error == ""
+    assert lines == []
+
+
 async def test_a_newer_process_of_the_same_name_wins(redis_server: RedisServer) -> None:
     fleet = small_fleet(redis_server.url, poll=NEVER)
     key = keys.observation(EU_TARGET, "ns1")
@@ -442,5 +548,5 @@ async def test_an_override_that_nobody_could_use_is_refused() -> None:
         await store.set_override(drain(1_799_999_999.0))
     with pytest.raises(StoreError, match=r"no region mars .the regions are eu-west, us-east"):
         await store.set_override(replace(drain(), region="mars"))
-    with pytest.raises(StoreError, match="under 4096 bytes"):
+    with pytest.raises(StoreError, match="under 4096 characters"):
         await store.set_override(replace(drain(), reason="x" * 5000))

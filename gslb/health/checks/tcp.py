@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -88,8 +89,11 @@ class TcpCheck:
                 return True, "expected text"
             return False, f"answer does not contain {self.expect.decode()!r}"
         finally:
-            # The probe is over either way: nothing more is owed to the other side, so do not linger.
+            # The probe is over either way: nothing more is owed to the other side, so do not linger; but
+            # nothing of it remains either when it returns.
             writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _comes(reader: asyncio.StreamReader, expected: bytes) -> bool:
