@@ -16,7 +16,7 @@ from gslb.clock import SystemClock
 from gslb.config import load
 from gslb.exit_status import run_command
 from gslb.fleet import Edge, Fleet
-from gslb.log import configure_logging
+from gslb.log import LogLevel, configure_logging
 
 app = typer.Typer(
     help="The reverse proxy of one region.",
@@ -42,12 +42,13 @@ def run(
         int | None, typer.Option("--ready-fd", help="Write a line to this descriptor then.")
     ] = None,
     log_level: Annotated[
-        str,
-        typer.Option("--log-level", envvar="GSLB_LOG_LEVEL", help="debug, info, warning or error."),
-    ] = "info",
+        LogLevel, typer.Option("--log-level", envvar="GSLB_LOG_LEVEL", help="How much to tell.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Balance one region's requests over its own servers, until SIGTERM or SIGINT."""
     configure_logging(level=log_level)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
     fleet = load(config)
     serve = _serve(fleet, edge_of(fleet, region, edge), ready_file, ready_fd)
     if sys.platform == "win32":

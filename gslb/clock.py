@@ -54,16 +54,22 @@ class FakeClock:
 
 def iso(timestamp: float) -> str:
     """A timestamp as people and Redis read it: `2026-11-22T10:00:00.123Z`."""
-    moment = datetime.fromtimestamp(timestamp, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    then = datetime.fromtimestamp(timestamp, UTC)
+    return then.strftime("%Y-%m-%dT%H:%M:%S.") + f"{then.microsecond // 1000:03d}Z"
 
 
 def parse_iso(text: str) -> float:
     """The inverse of `iso`; raises ValueError for anything that is not an ISO 8601 moment."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp()
+    then = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return then.timestamp()
+
+
+def moment(timestamp: float, now: float) -> str:
+    """A point in time as a person says it at `now`: `14:00 UTC`, or with the date when it is another day."""
+    then, today = datetime.fromtimestamp(timestamp, UTC), datetime.fromtimestamp(now, UTC)
+    return then.strftime("%H:%M UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M UTC")
 
 
 def duration(seconds: float) -> str:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from enum import StrEnum
 from typing import TextIO
 
 import structlog
 
 
-def configure_logging(*, level: str = "info", json: bool | None = None, stream: TextIO | None = None) -> None:
+class LogLevel(StrEnum):
+    """How much a process tells."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def configure_logging(
+    *, level: LogLevel = LogLevel.INFO, json: bool | None = None, stream: TextIO | None = None
+) -> None:
     """Send structlog's events to `stream` (default stderr); `json` None means: unless it is a terminal."""
     out = stream if stream is not None else sys.stderr
     as_json = not out.isatty() if json is None else json

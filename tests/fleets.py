@@ -36,7 +36,7 @@ from gslb.world import Override, OverrideKind, RegionState, TargetState, Verdict
 
 NOW = 1_800_000_000.0
 
-ZONE = """
+ZONE = r"""
 $TTL 3600
 @    IN SOA ns1 hostmaster 7 7200 900 1209600 300
 @    IN NS ns1
@@ -48,6 +48,10 @@ loop IN CNAME loop2
 loop2 IN CNAME loop
 deep.er IN A 192.0.2.7
 *.wild IN TXT "any"
+old  IN DNAME new
+www.new IN A 192.0.2.8
+odd  IN CNAME a\.b
+a\.b IN A 192.0.2.9
 sub  IN NS ns.sub
 sub  IN NS ns.elsewhere.test.
 ns.sub IN A 192.0.2.99

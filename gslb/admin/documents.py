@@ -113,7 +113,8 @@ def reply_document(name: str, rtype: str, reply: Reply) -> Document:
         "type": rtype.upper(),
         "rcode": RCODES.get(reply.rcode, str(reply.rcode)),
         "answer": describe(reply),
-        "decisions": [decision_document(decision) for decision in reply.decisions],
+        "served_by": reply.served[1] if reply.served is not None else None,
+        "decision": decision_document(reply.decision) if reply.decision is not None else None,
     }
 
 
@@ -138,7 +139,13 @@ def decision_document(decision: Decision) -> Document:
         "share": client.share,
         "scope": decision.scope,
         "chosen": decision.chosen,
-        "addresses": [str(address) for address in decision.addresses],
+        "answering": {
+            "A" if version == 4 else "AAAA": {
+                "region": region,
+                "addresses": [str(address) for address in addresses],
+            }
+            for version, (region, addresses) in decision.answering.items()
+        },
         "ttl": decision.ttl,
         "notes": list(decision.notes),
         "ranked": [

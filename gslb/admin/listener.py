@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry
@@ -11,6 +12,8 @@ from prometheus_client.registry import Collector
 from gslb.admin.access import admin_token, require_token
 from gslb.errors import GslbError, StoreError
 from gslb.fleet import SocketAddress
+
+log = structlog.get_logger(__name__)
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 
@@ -62,7 +65,11 @@ def _errors_as_json() -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return web.json_response({"error": error.reason}, status=error.status)
+            allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+            return web.json_response({"error": error.reason}, status=error.status, headers=allowed)
+        except Exception:
+            log.exception("an admin request failed", method=request.method, path=request.path)
+            return web.json_response({"error": "an error of ours; the log has it"}, status=500)
 
     return convert
 

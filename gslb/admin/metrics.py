@@ -32,6 +32,9 @@ class NodeCollector(Collector):
             "gslb_dns_truncations", "Answers cut to a header and the TC bit.", responder.truncations
         )
         yield GaugeMetricFamily("gslb_dns_cache_answers", "Answers in the cache.", responder.cached)
+        yield CounterMetricFamily(
+            "gslb_dns_cache_overflows", "Times the full cache started anew.", responder.overflows
+        )
         responses = CounterMetricFamily("gslb_dns_responses", "Responses by RCODE.", labels=["rcode"])
         for rcode, count in sorted(responder.responses.items()):
             responses.add_metric([RCODES.get(rcode, str(rcode))], count)

@@ -18,13 +18,19 @@ from gslb.world import Override, OverrideKind
 NODE = web.AppKey("node", DnsNode)
 
 
+LONGEST_OVERRIDE = 10 * 366 * 86400.0
+"""Seconds; what is to last longer is better said in the fleet's file."""
+
+
 class OverrideRequest(BaseModel, extra="forbid"):
     """The body of `PUT /v1/overrides/REGION`."""
 
     kind: OverrideKind
     by: str = Field(min_length=1, max_length=200)
     reason: str = Field("", max_length=500)
-    duration: float | None = Field(None, gt=0, description="seconds; without it, until cleared")
+    duration: float | None = Field(
+        None, gt=0, le=LONGEST_OVERRIDE, allow_inf_nan=False, description="seconds; without it, until cleared"
+    )
 
 
 def node_app(node: DnsNode) -> web.Application:
@@ -95,7 +101,7 @@ async def _explain(request: web.Request) -> web.Response:
 
 async def _events(request: web.Request) -> web.Response:
     count = request.query.get("count", "100")
-    if not count.isdigit() or not 0 < int(count) <= 10_000:
+    if not (count.isascii() and count.isdigit() and len(count) < 6 and 0 < int(count) <= 10_000):
         raise GslbError("count must be from 1 to 10000")
     return web.json_response(await request.app[NODE].store.events(int(count)))
 
@@ -118,7 +124,10 @@ async def _put_override(request: web.Request) -> web.Response:
 
 async def _delete_override(request: web.Request) -> web.Response:
     region = _region(request)
-    cleared = await request.app[NODE].store.clear_override(region)
+    by = request.query.get("by", "")
+    if not 0 < len(by) <= 200:
+        raise GslbError("the parameter 'by' is missing", hint="who clears it, as in ?by=ana")
+    cleared = await request.app[NODE].store.clear_override(region, by)
     return web.json_response({"region": region, "cleared": cleared})
 
 

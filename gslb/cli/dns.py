@@ -13,7 +13,7 @@ from gslb.cli.options import DEFAULT_CONFIG, ConfigOption, LogLevelOption
 from gslb.clock import SystemClock
 from gslb.config import load
 from gslb.fleet import Fleet, Node
-from gslb.log import configure_logging
+from gslb.log import LogLevel, configure_logging
 
 
 def dns(
@@ -22,12 +22,14 @@ def dns(
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write this file once queries are answered.")
     ] = None,
-    log_level: LogLevelOption = "info",
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run a DNS node: answer every client with the nearest healthy region."""
     from gslb.node import node_of
 
     configure_logging(level=log_level)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
     fleet = load(config)
     asyncio.run(_serve(fleet, node_of(fleet, name), ready_file))
 

@@ -82,13 +82,14 @@ def _show(document: dict[str, Any], console: Console) -> None:
     say(f"[bold]{question}[/bold]  {document['rcode']}  [dim]by {origin}[/dim]")
     for line in document["answer"]:
         say(f"  {escape(line)}")
-    for decision in document["decisions"]:
+    decision = document["decision"]
+    if decision is not None:
         say(f"client {decision['client']} is in {escape(decision['location']['text'])}")
         say(f"scope /{decision['scope']}, share {decision['share']}, TTL {decision['ttl']} s")
         for note in decision["notes"]:
             say(f"  {escape(note)}")
         for position, ranked in enumerate(decision["ranked"], 1):
-            chosen = ranked["region"] == decision["chosen"]
-            style = "bold green" if chosen else ("default" if ranked["eligible"] else "red")
+            answers = ranked["region"] == (document["served_by"] or decision["chosen"])
+            style = "bold green" if answers else ("default" if ranked["eligible"] else "red")
             sentences = "; ".join(ranked["reasons"]) or ranked["region"]
             say(f"  {position}. [{style}]{escape(sentences)}[/{style}]")

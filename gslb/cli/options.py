@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gslb.log import LogLevel
+
 ConfigOption = Annotated[
     Path,
     typer.Option(
@@ -21,7 +23,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 LogLevelOption = Annotated[
-    str, typer.Option("--log-level", envvar="GSLB_LOG_LEVEL", help="debug, info, warning or error.")
+    LogLevel, typer.Option("--log-level", envvar="GSLB_LOG_LEVEL", help="How much to tell.")
 ]
 
 DEFAULT_CONFIG = Path("regions.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -15,7 +16,7 @@ TIMEOUT = 2.0
 """Seconds to wait for a node on the private network before going on without it."""
 
 
-def ask_node(fleet: Fleet, path: str, parameters: dict[str, str] | None = None) -> Any | None:
+def ask_node(fleet: Fleet, path: str, parameters: dict[str, str] | None = None) -> dict[str, Any] | None:
     """The JSON document from the first of the fleet's nodes that answers; None when none does.
 
     Raises GslbError with the node's own sentence when it answers that the question is wrong.
@@ -27,12 +28,15 @@ def ask_node(fleet: Fleet, path: str, parameters: dict[str, str] | None = None) 
             continue
         try:
             with opener.open(f"http://{node.admin}{path}{query}", timeout=TIMEOUT) as response:
-                return json.load(response)
+                document = json.load(response)
+                if isinstance(document, dict) and "node" in document:
+                    return document
         except urllib.error.HTTPError as error:
             document = _document(error)
             if error.code < 500 and "error" in document:
                 raise GslbError(str(document["error"]), hint=document.get("hint")) from None
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
+            # Nobody there, or somebody else.
             continue
     return None
 

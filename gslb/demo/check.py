@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import redis.asyncio
+import redis.exceptions
 
 from gslb.clock import SystemClock, iso
 from gslb.demo.client import ask
-from gslb.demo.processes import kill
 from gslb.demo.tour import EUROPE, JAPAN
 from gslb.demo.world import DemoWorld
 from gslb.errors import GslbError
@@ -142,7 +142,7 @@ class Check:
         region = self.fleet.regions[home]
         for edge, child in self.world.edges:
             if edge.region == home:
-                kill(child.pid)
+                child.kill()
         elsewhere, took = await self._moved(home, away=True)
         self.say(f"  {home} lost: London goes to {elsewhere} after {took:.2f} s{self._promise(region)}")
         await self.world.restart_ended()
@@ -154,7 +154,7 @@ class Check:
         return f" (promised within {promised:g} s)"
 
     async def redis_dies_and_no_answer_is_lost(self) -> None:
-        kill(self.world.redis.pid)
+        self.world.redis.kill()
         asked = 0
         until = time.monotonic() + 3
         while time.monotonic() < until:
@@ -193,7 +193,7 @@ async def check_world(world: DemoWorld, say: Callable[[str], None]) -> bool:
         say(f"{what}:")
         try:
             await step()
-        except GslbError as error:
+        except (GslbError, OSError, http.client.HTTPException, redis.exceptions.RedisError) as error:
             say(f"  FAILED: {error}")
             return False
     say("All is as it should be.")

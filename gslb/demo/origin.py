@@ -63,12 +63,14 @@ class Origin(BaseHTTPRequestHandler):
             yield block
 
     def _send(self, status: int, body: bytes) -> None:
+        bodiless = status in (204, 304)
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Origin", self.identity)
+        if not bodiless:
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and not bodiless:
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
 
 from gslb.errors import GslbError
 from gslb.fleet import Edge, Fleet, SocketAddress
@@ -46,10 +47,22 @@ def make_plan(fleet: Fleet, config: Path) -> Plan:
                 if bound != server.address:
                     entries[index] = {"address": str(bound), "weight": server.weight}
     if plan.moved:
+        _bring_along(fleet, document)
         out = io.StringIO()
         YAML().dump(document, out)
         plan.text = out.getvalue()
     return plan
+
+
+def _bring_along(fleet: Fleet, document: Any) -> None:
+    """The rewritten file stands elsewhere, so that what it names by relative paths must come with it."""
+    for name, zone in fleet.zones.items():
+        entry = document["zones"][name]
+        if "file" in entry:
+            del entry["file"]
+            entry["records"] = LiteralScalarString(zone.text)
+    if fleet.geo.databases:
+        document["geo"]["databases"] = [str(Path(path).absolute()) for path in fleet.geo.databases]
 
 
 def _plan_redis(fleet: Fleet, document: Any, plan: Plan, free: Iterator[int]) -> None:

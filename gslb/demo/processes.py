@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -37,6 +36,12 @@ class Child:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.returncode is None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
 
     def ending(self) -> str:
         """How the process ended, in words."""
@@ -112,8 +117,3 @@ class Processes:
             await asyncio.to_thread(self._guardian.wait)
         if self._watchers:
             await asyncio.wait(self._watchers, timeout=GRACE)
-
-
-def kill(pid: int) -> None:
-    """End a process at once, as a crash would."""
-    os.kill(pid, signal.SIGKILL)

@@ -6,10 +6,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 from gslb.demo.world import DemoWorld
 from gslb.fleet import SocketAddress
+from gslb.store import keys
 
 EUROPE = "81.2.69.0/24"
 """A network in London."""
@@ -36,11 +38,11 @@ def tour(world: DemoWorld) -> str:
     service = next(iter(fleet.services))
     dig = f"dig {at(node.listen[0])} {service} +noall +answer"
     gslb = program()
-    option = "" if world.plan.text is None else f" --config {world.config}"
+    is_default = world.config == Path("regions.yaml").absolute()
+    option = "" if is_default else f" --config {quote(str(world.config))}"
     port = urlsplit(world.redis_url).port or 6379
     edge = world.edges[min(1, len(world.edges) - 1)][0]
     target = edge.target(edge.addresses[0])
-    name = node.name
     page = f"http://{node.admin}/" if node.admin is not None else "(this node has no admin side)"
     redis_cli = f"redis-cli -p {port}"
     moved = _connect_to(world)
@@ -67,9 +69,9 @@ Try, in another terminal:
      {gslb} clear {edge.region}{option}
 
 5. Look inside Redis, where the two tiers meet:
-     {redis_cli} HGETALL gslb:v1:observation:{target}:{name}
-     {redis_cli} HGETALL gslb:v1:report:{edge.region}:{edge.name}
-     {redis_cli} XREVRANGE gslb:v1:events + - COUNT 5
+     {redis_cli} HGETALL {keys.observation(target, node.name)}
+     {redis_cli} HGETALL {keys.report(edge.region, edge.name)}
+     {redis_cli} XREVRANGE {keys.EVENTS} + - COUNT 5
 
 Or see a region die: kill -9 {_edge_pid(world)} (the edge of {edge.region}), watch `{gslb} status{option}`,
 and start it again with: kill -USR1 {os.getpid()}

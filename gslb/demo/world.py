@@ -54,7 +54,11 @@ class DemoWorld:
         if self.plan.text is not None:
             moved = self.directory / "regions.yaml"
             moved.write_text(self.plan.text, encoding="utf-8")
-            self.config, self.fleet = moved, load(moved)
+            try:
+                self.config, self.fleet = moved, load(moved)
+            except GslbError:
+                shutil.rmtree(self.directory)
+                raise
         self.processes = Processes(self.directory, self._ended)
         self._declare(server)
 
@@ -89,24 +93,34 @@ class DemoWorld:
         """Start everything and return when everything answers; raises GslbError when something does not."""
         for what, told in self.plan.moved.items():
             self.say(f"{what} cannot be bound here; using {told}")
-        async with asyncio.timeout(READY_TIMEOUT):
-            await self._bring_up([self.redis, *(child for _, child in self.servers)], self._servers_answer)
-            await self._bring_up([child for _, child in self.edges], self._edges_answer)
-            await self._bring_up([child for _, child in self.nodes], self._nodes_answer)
+        await self.restart_ended()
 
     async def restart_ended(self) -> list[str]:
-        """Start again whatever has ended, and wait until all answers; returns the names."""
-        ended = [child for child in self.processes.children if not child.running]
-        for child in ended:
-            await self.processes.start(child)
-        for answer in (self._servers_answer, self._edges_answer, self._nodes_answer):
-            await answer()
-        return [child.name for child in ended]
+        """Start whatever does not run, and wait until all of it answers; returns the names.
 
-    async def stop(self) -> None:
-        """End every process and remove what was written."""
+        Raises GslbError when a process ends at once, or does not answer in READY_TIMEOUT seconds.
+        """
+        started: list[str] = []
+        tiers = (
+            ([self.redis, *(child for _, child in self.servers)], self._servers_answer),
+            ([child for _, child in self.edges], self._edges_answer),
+            ([child for _, child in self.nodes], self._nodes_answer),
+        )
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                for children, answer in tiers:
+                    ended = [child for child in children if not child.running]
+                    await self._bring_up(ended, answer)
+                    started += [child.name for child in ended]
+        except TimeoutError:
+            raise GslbError(f"not everything answers; the logs are in {self.directory}") from None
+        return started
+
+    async def stop(self, *, keep_logs: bool = False) -> None:
+        """End every process, and remove what was written unless somebody is to look at it."""
         await self.processes.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not keep_logs:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _ended(self, child: Child) -> None:
         self.say(f"{child.name} (pid {child.pid}) {child.ending()}")

@@ -53,11 +53,14 @@ def read_opt(payload: int, ttl: int, options: bytes) -> Edns:
     return Edns(payload, (ttl >> 16) & 0xFF, bool(ttl & DO), subnet)
 
 
-def _read_client_subnet(data: bytes) -> ClientSubnet:
+def _read_client_subnet(data: bytes) -> ClientSubnet | None:
     """RFC 7871 6: everything that must be so, or FORMERR."""
     if len(data) < 4:
         raise WireError("the client-subnet option is cut short", FORMERR)
     family, source, scope = struct.unpack_from("!HBB", data)
+    if family == 0 and source == 0 and scope == 0 and len(data) == 4:
+        # No bits, and so no family either: "tell nobody where I am". Nothing is left to act on or to echo.
+        return None
     if family not in _FAMILIES:
         raise WireError(f"the client-subnet option has the unknown family {family}", FORMERR)
     size, bits = _FAMILIES[family]
@@ -82,8 +85,9 @@ def write_opt(edns: Edns, payload: int, *, extended_rcode: int = 0, scope: int =
     if subnet is not None:
         source = subnet.source_prefix_length
         address = subnet.address.packed[: (source + 7) // 8]
-        family = 1 if subnet.address.version == 4 else 2
-        head = struct.pack("!HHHBB", _CLIENT_SUBNET, 4 + len(address), family, source, scope)
+        head = struct.pack(
+            "!HHHBB", _CLIENT_SUBNET, 4 + len(address), 1 if subnet.address.version == 4 else 2, source, scope
+        )
         options = head + address
     ttl = extended_rcode << 24 | (DO if edns.do else 0)
     return struct.pack("!BHHIH", 0, 41, payload, ttl, len(options)) + options

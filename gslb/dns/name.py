@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 Name = bytes
 """A name as on the wire, uncompressed, ending in the root's zero byte (RFC 1035 3.1)."""
@@ -28,6 +28,11 @@ def from_text(text: str, origin: Name | None = None) -> Name:
     if len(wire) > MAXIMUM_NAME_LENGTH:
         raise ValueError(f"the name is {len(wire)} bytes long; {MAXIMUM_NAME_LENGTH} is the limit")
     return wire
+
+
+def from_labels(labels: Iterable[bytes]) -> Name:
+    """Labels (the root's left out) to wire form; the inverse of `labels_of`."""
+    return b"".join(bytes((len(label),)) + label for label in labels) + ROOT
 
 
 def _split(text: str) -> tuple[list[bytes], bool]:

@@ -1,15 +1,21 @@
-"""Record data from zone-file words, one reader a type; types without one come in RFC 3597 form."""
+"""Record data from zone-file words: readers of our own for common types, dnspython's for the others."""
 
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdatatype
 import dnslib
+from dnslib.label import DNSBuffer
 
-from gslb.dns.name import Name, from_text, labels_of
+from gslb.dns.name import Name, from_text, labels_of, to_text
 
 RecordData = Any
 """An object of dnslib's RD family; it packs itself."""
@@ -20,26 +26,41 @@ IXFR, AXFR = 251, 252
 
 Reader = Callable[[Sequence[str], Name], RecordData]
 
+_NEEDS_QUOTES = re.compile(r"^$|[\s;()]").search
+
 _TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_META_TYPES = range(128, 256)
+
+
+class Presented(dnslib.RD):  # type: ignore[misc]
+    """Data packed as it is, without compression (RFC 3597 4), that knows how it reads."""
+
+    def __init__(self, data: bytes, text: str) -> None:
+        super().__init__(data)
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class UncompressedDname(dnslib.DNAME):  # type: ignore[misc]
+    """DNAME data, whose target must not be compressed (RFC 6672 2.5)."""
+
+    def pack(self, buffer: DNSBuffer) -> None:
+        buffer.encode_name_nocompress(self.label)
 
 
 def type_number(word: str) -> int | None:
     """`MX` or `TYPE15` to 15; None when it names no type that can stand in a zone."""
-    upper = word.upper()
-    if upper.startswith("TYPE") and upper[4:].isascii() and upper[4:].isdigit():
-        number = int(upper[4:])
-    elif upper in dnslib.QTYPE.reverse:
-        number = int(dnslib.QTYPE.reverse[upper])
-    else:
+    try:
+        number = dns.rdatatype.from_text(word)
+    except (dns.rdatatype.UnknownRdatatype, ValueError):
         return None
-    return number if 0 < number < 65536 and number != OPT and number not in _META_TYPES else None
+    return None if not number or dns.rdatatype.is_metatype(number) else int(number)
 
 
 def type_text(number: int) -> str:
     """15 to `MX`; what has no name is written as `TYPE65280` (RFC 3597 5)."""
-    text = dnslib.QTYPE.forward.get(number)
-    return str(text) if text else f"TYPE{number}"
+    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(number))
 
 
 def time_to_live(word: str) -> int:
@@ -66,13 +87,19 @@ def read(rtype: int, words: Sequence[str], origin: Name) -> RecordData:
     reader = _READERS.get(rtype)
     if reader is not None:
         return reader(words, origin)
-    known = dnslib.dns.RDMAP.get(type_text(rtype))
-    if known is None:
+    if type_text(rtype).startswith("TYPE"):
         raise ValueError(f"{type_text(rtype)} data must be written in the \\# form of RFC 3597")
     try:
-        return known.fromZone(list(words), _dnslib_name(origin))
-    except Exception as error:  # dnslib raises whatever it stumbles over
+        relative_to = dns.name.from_text(to_text(origin))
+        data = dns.rdata.from_text("IN", type_text(rtype), _text(words), relative_to, relativize=False)
+    except (dns.exception.DNSException, ValueError, NotImplementedError) as error:
         raise ValueError(f"this is not valid {type_text(rtype)} data: {error}") from error
+    return Presented(data.to_wire() or b"", data.to_text())
+
+
+def _text(words: Sequence[str]) -> str:
+    """Words as one line again, in quotes where they were."""
+    return " ".join(f'"{word}"' if _NEEDS_QUOTES(word) and '="' not in word else word for word in words)
 
 
 def _dnslib_name(name: Name) -> dnslib.DNSLabel:
@@ -154,6 +181,8 @@ def _txt(words: Sequence[str], origin: Name) -> RecordData:
     for string in strings:
         if len(string) > 255:
             raise ValueError(f"a string is {len(string)} bytes long; split it: 255 is the limit")
+    if sum(1 + len(string) for string in strings) > 65535:
+        raise ValueError("the strings are longer than 65535 bytes together")
     return dnslib.TXT(strings)
 
 
@@ -185,7 +214,9 @@ def _caa(words: Sequence[str], origin: Name) -> RecordData:
     tag = words[1].encode()
     if not (tag.isalnum() and len(tag) < 256):
         raise ValueError(f"the tag must be letters and digits, not {words[1]!r}")
-    return dnslib.RD(bytes((flags, len(tag))) + tag + _string(words[2]))
+    value = _string(words[2])
+    escaped = words[2].replace('"', '\\"') if '\\"' not in words[2] else words[2]
+    return Presented(bytes((flags, len(tag))) + tag + value, f'{flags} {words[1]} "{escaped}"')
 
 
 _READERS: Mapping[int, Reader] = {
@@ -194,7 +225,7 @@ _READERS: Mapping[int, Reader] = {
     NS: _one_name(dnslib.NS),
     CNAME: _one_name(dnslib.CNAME),
     PTR: _one_name(dnslib.PTR),
-    DNAME: _one_name(dnslib.DNAME),
+    DNAME: _one_name(UncompressedDname),
     MX: _mx,
     SRV: _srv,
     SOA: _soa,

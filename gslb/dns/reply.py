@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 import dnslib
 
 from gslb.dns import rdata
-from gslb.dns.name import Name, from_text, labels_of, service_text
+from gslb.dns.name import MAXIMUM_NAME_LENGTH, Name, from_labels, labels_of, service_text
 from gslb.dns.rdata import RecordData
 from gslb.dns.zone import RRset, Zone
 from gslb.dns.zones import Zones
+from gslb.policy.base import NOTHING, Consults
 from gslb.policy.decision import Decision
 
-NOERROR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 2, 3, 4, 5
-IN, ANY_CLASS = 1, 255
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED, YXDOMAIN = 0, 2, 3, 5, 6
+IN = 1
 _LONGEST_CHAIN = 8
 _TRANSFERS = {rdata.AXFR, rdata.IXFR}
 
@@ -25,20 +26,25 @@ Decide = Callable[[str], Decision]
 
 @dataclass(slots=True)
 class Reply:
-    """What to say, before it is packed. decisions: made on the way, one for each service met."""
+    """What to say, before it is packed. decision: on the service met on the way, if any.
+
+    consulted: what of the client the reply depends on. served: the service and the region that answers.
+    """
 
     rcode: int = NOERROR
     authoritative: bool = True
     answer: list[RRset] = field(default_factory=list)
     authority: list[RRset] = field(default_factory=list)
     additional: list[RRset] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
+    decision: Decision | None = None
+    consulted: Consults = NOTHING
+    served: tuple[str, str] | None = None
 
 
 def reply_to(name: Name, rtype: int, class_: int, zones: Zones, decide: Decide) -> Reply:
     """Answer one question. name: lower case. `decide` is asked only where a service is met."""
     zone = zones.find(name)
-    if zone is None or class_ not in (IN, ANY_CLASS) or rtype in _TRANSFERS:
+    if zone is None or class_ != IN or rtype in _TRANSFERS:
         return Reply(REFUSED, authoritative=False)
     reply = Reply()
     seen: set[Name] = set()
@@ -60,6 +66,9 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
     if cut is not None and not (rtype == rdata.DS and cut == name):
         _refer(reply, zone, cut)
         return None
+    redirect = zone.redirection(name)
+    if redirect is not None:
+        return _redirect(reply, name, redirect)
     source = zone.source_of(name)
     if source is None:
         reply.rcode = NXDOMAIN
@@ -73,7 +82,7 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
     alias = node.get(rdata.CNAME)
     if alias is not None and rtype not in (rdata.CNAME, rdata.ANY):
         reply.answer.append(RRset(name, alias.type, alias.ttl, alias.data))
-        return from_text(str(alias.data[0].label)).lower()
+        return wire_name(alias.data[0].label)
     if rtype == rdata.ANY:
         _answer_any(reply, zone, name, source)
     elif rtype in node:
@@ -84,16 +93,34 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
     return None
 
 
+def _redirect(reply: Reply, name: Name, redirect: RRset) -> Name | None:
+    """A DNAME above the name (RFC 6672 3.2): it, the CNAME that follows from it, and where that leads."""
+    reply.answer.append(redirect)
+    target = wire_name(redirect.data[0].label)
+    renamed = name[: len(name) - len(redirect.owner)] + target
+    if len(renamed) > MAXIMUM_NAME_LENGTH:
+        reply.rcode = YXDOMAIN
+        return None
+    alias = dnslib.CNAME(dnslib.DNSLabel(labels_of(renamed)))
+    reply.answer.append(RRset(name, rdata.CNAME, redirect.ttl, (alias,)))
+    return renamed
+
+
 def _answer_service(reply: Reply, zone: Zone, name: Name, rtype: int, decision: Decision) -> None:
-    reply.decisions.append(decision)
+    """What has no data holds for every client: which families a service has is a matter of the fleet."""
+    reply.decision = decision
     if decision.chosen is None:
         reply.rcode = SERVFAIL
         return
-    data = tuple(address_data(rtype, address.packed) for address in decision.addresses_of(rtype))
-    if data:
-        reply.answer.append(RRset(name, rtype, decision.ttl, data))
-    else:
+    answering = decision.answering.get(4 if rtype == rdata.A else 6)
+    if answering is None:
         reply.authority.append(zone.negative_soa())
+        return
+    region, addresses = answering
+    data = tuple(address_data(rtype, address.packed) for address in addresses)
+    reply.answer.append(RRset(name, rtype, decision.ttl, data))
+    reply.consulted = decision.consulted
+    reply.served = (decision.service, region)
 
 
 def address_data(rtype: int, packed: bytes) -> RecordData:
@@ -102,9 +129,12 @@ def address_data(rtype: int, packed: bytes) -> RecordData:
 
 
 def _answer_any(reply: Reply, zone: Zone, name: Name, source: Name) -> None:
-    """RFC 8482 4.2: a made-up HINFO says that there is more, and stays small."""
+    """RFC 8482 4.2: a made-up HINFO says that there is more, and stays small; an alias is told as it is."""
     node = zone.nodes[source]
-    if node or source in zone.services:
+    alias = node.get(rdata.CNAME)
+    if alias is not None:
+        reply.answer.append(RRset(name, alias.type, alias.ttl, alias.data))
+    elif node or source in zone.services:
         hinfo = dnslib.RD(b"\x07RFC8482\x00")
         reply.answer.append(RRset(name, rdata.HINFO, 3600, (hinfo,)))
     else:
@@ -118,8 +148,13 @@ def _refer(reply: Reply, zone: Zone, cut: Name) -> None:
         reply.authoritative = False
     reply.authority.append(servers)
     for server in servers.data:
-        node = zone.nodes.get(from_text(str(server.label)).lower(), {})
+        node = zone.nodes.get(wire_name(server.label), {})
         reply.additional.extend(node[rtype] for rtype in (rdata.A, rdata.AAAA) if rtype in node)
+
+
+def wire_name(label: dnslib.DNSLabel) -> Name:
+    """A name of dnslib's in our form."""
+    return from_labels(label.label).lower()
 
 
 def pack(reply: Reply, name: Name, rtype: int, class_: int) -> bytes:

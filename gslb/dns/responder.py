@@ -17,7 +17,7 @@ from gslb.dns.reply import SERVFAIL, Reply, pack
 from gslb.errors import WireError
 from gslb.geo.location import IPAddress, Located
 from gslb.policy.base import NOTHING, Consults
-from gslb.policy.decision import scope_of, service_consults
+from gslb.policy.decision import scope_of
 from gslb.policy.share import share_of
 
 log = structlog.get_logger(__name__)
@@ -69,10 +69,17 @@ class AnswerCache:
         self.varies: dict[Key, Consults] = {}
         self.answers: dict[Key, Packed] = {}
 
+    @property
+    def full(self) -> bool:
+        return len(self.answers) >= CACHE_ENTRIES or len(self.varies) >= CACHE_ENTRIES
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        self.answers.clear()
+        self.varies.clear()
+
     def keep(self, question: Key, varies: Consults, key: Key, packed: Packed) -> None:
-        if len(self.answers) >= CACHE_ENTRIES or len(self.varies) >= CACHE_ENTRIES:
-            self.answers.clear()
-            self.varies.clear()
+        """Remember an answer under the question and under what else it depends on."""
         self.varies[question] = varies
         self.answers[key] = packed
 
@@ -89,6 +96,7 @@ class Responder:
         self.hits = 0
         self.silences = 0
         self.truncations = 0
+        self.overflows = 0
 
     @property
     def authority(self) -> Authority:
@@ -131,7 +139,9 @@ class Responder:
         except Exception:
             log.exception("a query could not be answered", source=source, question=query.question.hex())
             self.responses[SERVFAIL] += 1
-            return _error(packet, SERVFAIL)
+            payload = self.authority.fleet.dns.udp_payload
+            opt = write_opt(query.edns, payload) if query.edns is not None else b""
+            return _assemble(query, QR | SERVFAIL, 0, 0, 0, b"", opt)
 
     def _answer(self, query: Query, source: str, stream: bool) -> bytes:
         cache = self._cache
@@ -180,24 +190,22 @@ class Responder:
             if packed is not None and (packed.shrinks_at is None or self._clock.now() < packed.shrinks_at):
                 self.hits += 1
                 prefix_length = located.prefix_length if located is not None else 0
-                return packed, scope_of(varies, address.version, prefix_length)
+                return packed, scope_of(varies, address, prefix_length)
         return self._make(cache, query, address)
 
     def _make(self, cache: AnswerCache, query: Query, address: IPAddress) -> tuple[Packed, int]:
         authority = cache.authority
         client = authority.client(address)
         reply = authority.reply(query.name, query.type, query.class_, client, self._clock.now())
-        varies = NOTHING
-        shrinks_at = None
-        served = None
-        for decision in reply.decisions:
-            varies |= service_consults(authority.fleet.services[decision.service])
-            shrinks_at = decision.shrinks_at
-            served = (decision.service, decision.chosen or "none")
-        packed = _pack(reply, query, shrinks_at, served, client.located)
+        varies = reply.consulted
+        packed = _pack(reply, query, client.located)
         question = (query.name, query.type, query.class_)
+        if cache.full:
+            log.warning("the answer cache is full and starts anew", entries=CACHE_ENTRIES)
+            self.overflows += 1
+            cache.clear()
         cache.keep(question, varies, _key(question, varies, client.located, address), packed)
-        return packed, scope_of(varies, address.version, client.located.prefix_length)
+        return packed, scope_of(varies, address, client.located.prefix_length)
 
 
 def _key(question: Key, varies: Consults, located: Located | None, address: IPAddress) -> Key:
@@ -205,7 +213,7 @@ def _key(question: Key, varies: Consults, located: Located | None, address: IPAd
     key = question
     if varies.location and located is not None:
         # Locators intern locations and networks, so that identity is equality, and cheap.
-        key = (*key, id(located.location), id(located.network))
+        key = (*key, id(located.location), id(located.network), id(located.carrier))
     if varies.share:
         key = (*key, share_of(address))
     return key
@@ -217,13 +225,12 @@ def _client_address(edns: Edns | None, source: str) -> IPAddress:
     return ip_address(source.partition("%")[0])
 
 
-def _pack(
-    reply: Reply, query: Query, shrinks_at: float | None, served: tuple[str, str] | None, located: Located
-) -> Packed:
+def _pack(reply: Reply, query: Query, located: Located) -> Packed:
     wire = pack(reply, query.name, query.type, query.class_)
     _, flags, _, answers, authorities, additionals = _HEAD.unpack_from(wire)
     tail = wire[HEADER_LENGTH + len(query.question) :]
-    return Packed(flags, answers, authorities, additionals, tail, shrinks_at, served, located)
+    shrinks_at = reply.decision.shrinks_at if reply.decision is not None else None
+    return Packed(flags, answers, authorities, additionals, tail, shrinks_at, reply.served, located)
 
 
 def _assemble(

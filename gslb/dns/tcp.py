@@ -72,12 +72,14 @@ class TcpListener:
         self.accepted += 1
         try:
             await self._serve(reader, writer)
-        except (TimeoutError, asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            # The client is done, too slow or gone, or we are stopping: each ends the connection.
-            pass
+            writer.close()
+        except asyncio.IncompleteReadError:
+            writer.close()
+        except (TimeoutError, OSError, asyncio.CancelledError):
+            # Too slow, gone, or we are stopping. Closing would wait for a client that may never read.
+            writer.transport.abort()
         finally:
             self._connections.discard(task)
-            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = writer.get_extra_info("peername")[0]
@@ -91,3 +93,5 @@ class TcpListener:
             writer.write(struct.pack("!H", len(answer)) + answer)
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await writer.drain()
+            # Neither call waits while queries lie ready; everything else on this loop must have its turn.
+            await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from gslb.dns import rdata
@@ -56,6 +56,13 @@ class Zone:
                 found = candidate
         return None
 
+    def redirection(self, name: Name) -> RRset | None:
+        """The DNAME above `name` (RFC 6672 2.3), None when there is none; a name does not redirect itself."""
+        for above in _above(name, self.apex):
+            if rdata.DNAME in self.nodes.get(above, ()):
+                return self.nodes[above][rdata.DNAME]
+        return None
+
     def source_of(self, name: Name) -> Name | None:
         """The node that answers for `name`: itself, or the wildcard that covers it (RFC 4592 3.3.1)."""
         if name in self.nodes:
@@ -78,6 +85,7 @@ def load_zone(source: ZoneSource, services: Collection[str]) -> Zone:
     nodes = _collect(records, apex, problems)
     _check_apex(nodes, apex, Place(source.file, source.first_line), problems)
     _check_names(records, nodes, apex, owners, problems)
+    _check_services(nodes, apex, owners, Place(source.file, source.first_line), problems)
     if problems:
         raise ZoneError(problems)
     for owner in owners:
@@ -128,6 +136,29 @@ def _check_apex(
         problems.append(Problem(place, f"the zone {name} has no NS record at its apex", "add `@ IN NS ns1`"))
 
 
+def _check_services(
+    nodes: Mapping[Name, Mapping[int, RRset]],
+    apex: Name,
+    services: Mapping[Name, str],
+    place: Place,
+    problems: list[Problem],
+) -> None:
+    """A service below a cut or a DNAME would never be answered: the zone does not speak for such names."""
+    zone = Zone(apex, nodes, services)
+    for owner, name in services.items():
+        if (cut := zone.cut(owner)) is not None:
+            problems.append(
+                Problem(
+                    place,
+                    f"the service {name} lies at or below the zone cut {service_text(cut)}",
+                    "the NS records there give the name away; remove them, or the service",
+                )
+            )
+        elif (redirect := zone.redirection(owner)) is not None:
+            what = f"the service {name} lies below the DNAME of {service_text(redirect.owner)}"
+            problems.append(Problem(place, what, "remove the DNAME, or the service"))
+
+
 def _check_names(
     records: list[Record],
     nodes: Mapping[Name, Mapping[int, RRset]],
@@ -143,14 +174,22 @@ def _check_names(
             problems.append(Problem(record.place, message, hint))
 
     for record in records:
-        node = nodes.get(record.owner, {})
+        if record.owner not in nodes:
+            continue  # outside the zone, which has been told
+        node = nodes[record.owner]
         name = service_text(record.owner)
+        if record.type == rdata.DNAME and len(node[rdata.DNAME].data) > 1:
+            tell(record, f"{name} has more than one DNAME", "keep one (RFC 6672 2.4)")
         if record.type == rdata.CNAME:
             others = sorted(type_text(other) for other in node if other not in {rdata.CNAME, *_BESIDE_CNAME})
             if others:
                 tell(record, f"{name} has a CNAME beside {', '.join(others)}", "a CNAME stands alone")
             if len(node.get(rdata.CNAME, record).data) > 1:
                 tell(record, f"{name} has more than one CNAME", "keep one")
+        for above in _above(record.owner, apex):
+            if rdata.DNAME in nodes.get(above, ()):
+                message = f"{name} lies below the DNAME of {service_text(above)}"
+                tell(record, message, "nothing may (RFC 6672 2.4)")
         if record.type == rdata.SOA and record.owner != apex:
             tell(record, f"{name} has an SOA record, but is not the zone's apex", "remove it")
         if record.owner in services and record.type in (rdata.A, rdata.AAAA, rdata.CNAME):
@@ -159,3 +198,10 @@ def _check_names(
                 f"{name} is a service, and has a static {type_text(record.type)} record as well",
                 "remove the record, or the service",
             )
+
+
+def _above(name: Name, apex: Name) -> Iterator[Name]:
+    """The names above `name`, up to the apex."""
+    while name != apex:
+        name = parent(name)
+        yield name

@@ -119,6 +119,9 @@ def _words(line: str, number: int, file: str, problems: list[Problem]) -> Iterat
             position = end + 1
         else:
             end = _end(line, position, ' \t\r\f\v;()"')
+            if line[position:end].endswith("=") and line[end : end + 1] == '"':
+                # A parameter with its value in quotes is one word: alpn="h2,h3" (RFC 9460 2.1).
+                end = min(_end(line, end + 1, '"') + 1, len(line))
             yield Word(line[position:end], False, number, position + 1)
             position = end
 

@@ -137,7 +137,8 @@ class Locator:
             location = self._overrides[override]
         if located.network is not None and _length(located.network, offset) > _length(network):
             network = located.network
-        return Located(location, max(prefix_length, offset + located.prefix_length), network)
+        prefix_length = max(prefix_length, offset + located.prefix_length)
+        return Located(location, prefix_length, network, transition.carrier(address))
 
     def _overriding(self, location: Location) -> Location:
         """An override that tells no place (just an ASN, say) leaves its clients at the default one."""

@@ -16,6 +16,14 @@ _SIX_TO_FOUR_TOP = int(SIX_TO_FOUR.network_address) >> 112
 _TEREDO_TOP = int(TEREDO.network_address) >> 96
 
 
+def carrier(address: IPv6Address) -> IPv6Network | None:
+    """The transition network that `address` lies in; one object for each, so that identity is equality."""
+    for network in NETWORKS:
+        if address in network:
+            return network
+    return None
+
+
 def carried(address: IPv6Address) -> tuple[IPv4Address, int] | None:
     """The IPv4 address that `address` carries, and the number of bits before it; None if it carries none.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from gslb.clock import duration
+from gslb.clock import duration, moment
 from gslb.fleet import AllDown, Fleet, Region, Service
 from gslb.geo.location import IPAddress
 from gslb.policy.base import NOTHING, Client, Consults, Ranking
-from gslb.policy.share import SHARE_PREFIX_LENGTH
+from gslb.policy.share import share_prefix_length
 from gslb.world import OverrideKind, RegionState, Verdict, World
 
 
@@ -28,8 +27,9 @@ class Decision:
     """What one client is told about one service, and why.
 
     ranked: every candidate; eligible ones first, in the policies' order, then the others.
-    chosen: the region whose addresses are answered; None means SERVFAIL.
-    addresses: of both families. ttl: seconds.
+    chosen: the first of them; None means SERVFAIL. answering: for each IP version the region that answers,
+    and the addresses it answers with; the chosen one unless it lacks the family. ttl: seconds.
+    consulted: what of the client was looked at.
     scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
     shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
     """
@@ -38,16 +38,17 @@ class Decision:
     client: Client
     ranked: tuple[RankedRegion, ...]
     chosen: str | None
-    addresses: tuple[IPAddress, ...]
+    answering: Mapping[int, tuple[str, tuple[IPAddress, ...]]]
     ttl: int
+    consulted: Consults
     scope: int
     notes: tuple[str, ...] = ()
     shrinks_at: float | None = None
 
-    def addresses_of(self, rtype: int) -> tuple[IPAddress, ...]:
-        """The addresses that answer a question of type A (1), or else AAAA."""
-        version = 4 if rtype == 1 else 6
-        return tuple(address for address in self.addresses if address.version == version)
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """Of both families."""
+        return tuple(address for _, addresses in self.answering.values() for address in addresses)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -63,13 +64,13 @@ def service_consults(service: Service) -> Consults:
     return consulted
 
 
-def scope_of(consulted: Consults, client_version: int, located_prefix_length: int) -> int:
+def scope_of(consulted: Consults, address: IPAddress, located_prefix_length: int) -> int:
     """The client-subnet scope that is honest for what was consulted; 0 when nothing was."""
     scope = 0
     if consulted.location:
         scope = located_prefix_length
     if consulted.share:
-        scope = max(scope, SHARE_PREFIX_LENGTH[client_version])
+        scope = max(scope, share_prefix_length(address))
     return scope
 
 
@@ -86,7 +87,9 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
         notes.append(note)
     ranked = [*eligible, *others]
     answering = _answering(fleet, ranked, states) if chosen is not None else {}
-    ttl, shrinks_at = _time_to_live(service, order, answering, states, now)
+    answering_regions = {name for name, _ in answering.values()}
+    ttl, shrinks_at = _time_to_live(service, order, answering_regions, states, now)
+    consulted = service_consults(service)
     return Decision(
         service=service.name,
         client=client,
@@ -95,9 +98,10 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
             for name in ranked
         ),
         chosen=chosen,
-        addresses=tuple(address for addresses in answering.values() for address in addresses),
+        answering=answering,
         ttl=ttl,
-        scope=scope_of(service_consults(service), client.address.version, client.located.prefix_length),
+        consulted=consulted,
+        scope=scope_of(consulted, client.address, client.located.prefix_length),
         notes=tuple(notes),
         shrinks_at=shrinks_at,
     )
@@ -148,20 +152,19 @@ def _all_down(
 
 def _answering(
     fleet: Fleet, ranked: Sequence[str], states: Mapping[str, RegionState]
-) -> dict[str, tuple[IPAddress, ...]]:
-    """The addresses to answer with, by region; for each family from the first region that has live ones.
+) -> dict[int, tuple[str, tuple[IPAddress, ...]]]:
+    """By IP version the first region that has live addresses of it, and those.
 
     A family that the best region lacks is answered from the next one that has it, if need be from one that
     is not eligible: that a type has no data must not depend on health, for negative answers are cached for
     everybody.
     """
-    answering: dict[str, tuple[IPAddress, ...]] = {}
+    answering: dict[int, tuple[str, tuple[IPAddress, ...]]] = {}
     for version in (4, 6):
         for eligible, alive in ((True, True), (True, False), (False, False)):
             found = _first_with_addresses(fleet, ranked, states, version, eligible=eligible, alive=alive)
             if found is not None:
-                name, addresses = found
-                answering[name] = answering.get(name, ()) + addresses
+                answering[version] = found
                 break
     return answering
 
@@ -191,6 +194,9 @@ def _first_with_addresses(
 
 
 def _is_down(state: RegionState, address: IPAddress) -> bool:
+    """Whether an address is known not to serve; a region that is forced up has none of those."""
+    if state.override is not None and state.override.kind is OverrideKind.FORCED_UP:
+        return False
     target = state.targets.get(str(address))
     return target is not None and target.verdict is Verdict.DOWN
 
@@ -198,11 +204,11 @@ def _is_down(state: RegionState, address: IPAddress) -> bool:
 def _time_to_live(
     service: Service,
     order: Sequence[str],
-    answering: Mapping[str, object],
+    answering: Collection[str],
     states: Mapping[str, RegionState],
     now: float,
 ) -> tuple[int, float | None]:
-    """State and TTL are one value: no longer than until the earliest change that could alter the answer.
+    """The TTL, and when it would have to be smaller: no longer than until a change could alter the answer.
 
     That is a change of a region that answers, or of one that the policies prefer to it; when nothing is
     eligible, of any.
@@ -215,16 +221,17 @@ def _time_to_live(
     flips = [states[name].flip_in for name in relevant if states[name].override is None]
     flips.extend(end - now for end in ends)
     bounds = service.ttl
-    ttl = min([bounds.wanted, *(int(flip) for flip in flips)])
-    shrinks_at = min(ends) - bounds.wanted if ends else None
-    return max(bounds.minimum, min(ttl, bounds.maximum)), shrinks_at
+    ttl = min([bounds.wanted, bounds.maximum, *(int(flip) for flip in flips)])
+    if ttl <= bounds.minimum:
+        return bounds.minimum, None
+    return ttl, min(ends) - ttl if ends else None
 
 
 def _sentences(name: str, reasons: Sequence[str], state: RegionState, now: float) -> tuple[str, ...]:
     sentences = [f"{name} {reason}" for reason in reasons]
     override = state.override
     if override is not None:
-        until = f" until {time.strftime('%H:%M', time.gmtime(override.until))} UTC" if override.until else ""
+        until = f" until {moment(override.until, now)}" if override.until is not None else ""
         why = f": {override.reason}" if override.reason else ""
         verb = {
             OverrideKind.DRAIN: "skipped: drained",
@@ -235,6 +242,6 @@ def _sentences(name: str, reasons: Sequence[str], state: RegionState, now: float
     if state.verdict is Verdict.DOWN:
         skipped = "skipped: " if override is None else ""
         sentences.append(f"{name} {skipped}DOWN for {duration(now - state.since)}, {state.reason}")
-    elif state.verdict is Verdict.UNKNOWN:
+    elif state.verdict is Verdict.UNKNOWN and override is None:
         sentences.append(f"{name} is UNKNOWN, which counts as eligible: {state.reason}")
     return tuple(sentences)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, ClassVar, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from gslb.fleet import Region
+from gslb.geo import transition
 from gslb.geo.location import IPNetwork
 from gslb.policy.base import LOCATION, Client, Consults, PolicyOptions, Ranking
 from gslb.policy.failover import rank_by_list
@@ -17,6 +18,12 @@ from gslb.policy.failover import rank_by_list
 
 def _listed(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _text(value: object) -> object:
+    if isinstance(value, str | IPv4Network | IPv6Network):
+        return value
+    raise ValueError("must be a network in CIDR notation, such as 192.0.2.0/24")
 
 
 def _upper(value: object) -> object:
@@ -29,7 +36,9 @@ Subdivisions = Annotated[
     tuple[Annotated[str, Field(pattern="^[A-Z]{2}-[A-Z0-9]{1,3}$")], ...], BeforeValidator(_upper)
 ]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], BeforeValidator(_listed)]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)]
+Networks = Annotated[
+    tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_text)], ...], BeforeValidator(_listed)
+]
 
 
 class GeoRuleOptions(BaseModel, extra="forbid", frozen=True):
@@ -93,14 +102,28 @@ class GeoRule:
                 specific[place] = 1
                 words.append(f"{kind}{actual}")
         if self.network:
-            holding = [network for network in self.network if client.address in network]
+            holding = [(length, str(each)) for each in self.network if (length := _held_length(client, each))]
             if not holding:
                 return None
-            longest = max(holding, key=lambda network: network.prefixlen)
-            specific[0] = longest.prefixlen
+            specific[0], longest = max(holding)
             words.insert(0, f"network {longest}")
         first, second, third, fourth, fifth = specific
         return (first, second, third, fourth, fifth), ", ".join(words)
+
+
+def _held_length(client: Client, network: IPNetwork) -> int | None:
+    """How long a prefix of the client's address `network` is, plus one; None when it does not hold it.
+
+    An IPv6 address that carries an IPv4 address is held by the networks of both.
+    """
+    address = client.address
+    if address in network:
+        return network.prefixlen + 1
+    if isinstance(address, IPv6Address) and (carried := transition.carried(address)) is not None:
+        inner, offset = carried
+        if inner in network:
+            return offset + network.prefixlen + 1
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from ipaddress import IPv4Address, IPv6Address
 
+from gslb.geo import transition
 from gslb.geo.location import IPAddress
 
 SHARES = 4096
 """How finely clients are divided; a share is a quarter of a thousandth of them."""
 
-SHARE_PREFIX_LENGTH = {4: 24, 6: 48}
-"""By IP version: all addresses of such a network are in one share (what a site usually gets routed)."""
+IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH = 24, 48
+"""All addresses of such a network are in one share: it is what a site usually gets routed."""
 
 
 def share_of(address: IPAddress) -> int:
-    """The share (0 to SHARES - 1) of the client's /24 or /48; the same in every process and release."""
-    version = address.version
-    network = address.packed[: SHARE_PREFIX_LENGTH[version] // 8]
+    """The share (0 to SHARES - 1) of the client's /24 or /48; the same in every process and release.
+
+    An IPv6 address that carries an IPv4 address is in the share of that one.
+    """
+    if isinstance(address, IPv6Address) and (carried := transition.carried(address)) is not None:
+        address = carried[0]
+    length = IPV4_PREFIX_LENGTH if isinstance(address, IPv4Address) else IPV6_PREFIX_LENGTH
+    network = address.packed[: length // 8]
     digest = blake2b(network, digest_size=4, person=b"gslb-share").digest()
     return int.from_bytes(digest, "big") % SHARES
+
+
+def share_prefix_length(address: IPAddress) -> int:
+    """Of the largest network around an address that is in one share for sure, in the address's own family."""
+    if isinstance(address, IPv4Address):
+        return IPV4_PREFIX_LENGTH
+    carried = transition.carried(address)
+    return IPV6_PREFIX_LENGTH if carried is None else carried[1] + IPV4_PREFIX_LENGTH

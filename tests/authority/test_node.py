@@ -196,7 +196,7 @@ async def test_an_operator_drains_over_http_with_the_token_only(stage):
         (west,) = (region for region in state["regions"] if region["region"] == "west")
         assert west["override"]["by"] == "ana"
         assert west["verdict"] == "up"
-        async with session.delete(stage.url("/v1/overrides/west"), headers=token) as cleared:
+        async with session.delete(stage.url("/v1/overrides/west?by=ana"), headers=token) as cleared:
             assert (await cleared.json())["cleared"] is True
         await stage.until_address("192.0.2.1")
         async with session.get(stage.url("/v1/events?count=10")) as response:
@@ -210,6 +210,7 @@ async def test_an_operator_drains_over_http_with_the_token_only(stage):
         ("/v1/overrides/nowhere", {"kind": "drain", "by": "ana"}, "there is no region 'nowhere'"),
         ("/v1/overrides/west", {"kind": "explode", "by": "ana"}, "kind: "),
         ("/v1/overrides/west", {"kind": "drain"}, "by: Field required"),
+        ("/v1/overrides/west", {"kind": "drain", "by": "ana", "duration": 1e300}, "duration: "),
         ("/v1/overrides/west", {"kind": "drain", "by": "ana", "x": 1}, "x: Extra"),
     ],
 )
@@ -228,10 +229,19 @@ async def test_the_admin_side_explains_as_the_answer_is(stage):
         async with session.get(stage.url("/v1/explain"), params=parameters) as response:
             document = await response.json()
         answer = await stage.ask(JAPAN)
-        (decision,) = document["decisions"]
-        assert decision["addresses"] == [str(answer.answer[0][0])]
+        decision = document["decision"]
+        assert decision["answering"]["A"]["addresses"] == [str(answer.answer[0][0])]
+        assert document["served_by"] == "asia"
         assert decision["scope"] == answer.options[0].scopelen
         assert decision["ranked"][0]["reasons"][0].startswith("asia is nearest (")
+        for count in ("0", "x", "²", "1" * 5000):
+            async with session.get(stage.url("/v1/events"), params={"count": count}) as response:
+                assert response.status == 400
+        async with session.post(
+            stage.url("/v1/state"), headers={"Authorization": "Bearer sesame"}
+        ) as response:
+            assert response.status == 405
+            assert "GET" in response.headers["Allow"]
         for broken in ({}, {"name": "x"}, {"name": "x", "from": "y"}, {**parameters, "type": "OPT"}):
             async with session.get(stage.url("/v1/explain"), params=broken) as response:
                 assert response.status == 400
@@ -295,6 +305,48 @@ async def test_a_client_that_says_too_little_over_tcp_is_let_go(stage, monkeypat
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.ports["dns"])
     writer.write(b"\x00\x20half")
     assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_client_that_never_reads_is_cut_off_and_leaves_nothing_open(stage, monkeypatch):
+    monkeypatch.setattr("gslb.dns.tcp.WRITE_TIMEOUT", 0.05)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", stage.ports["dns"]))
+        wire = dns.message.make_query("big.shop.test", "TXT").to_wire()
+        query = struct.pack("!H", len(wire)) + wire
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        with pytest.raises(ConnectionError):
+            while True:
+                await asyncio.wait_for(loop.sock_sendall(client, query * 100), 10)
+    (tcp,) = stage.node.tcp
+    async with asyncio.timeout(5):
+        while tcp.open:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_client_that_asks_without_end_does_not_keep_the_loop_to_itself(stage):
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.ports["dns"], limit=2**24)
+    queries = b""
+    for number in range(2000):
+        wire = dns.message.make_query(f"n{number}.shop.test", "A", id=number).to_wire()
+        queries += struct.pack("!H", len(wire)) + wire
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    writer.write(queries)
+    for _ in range(2000):
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        await reader.readexactly(length)
+    counting.cancel()
+    assert turns >= 2000, "others have a turn after every answer"
     writer.close()
 
 

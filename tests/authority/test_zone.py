@@ -80,6 +80,8 @@ naptr NAPTR 100 50 "s" "http+E2U" "" _http._tcp
 tlsa TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 sshfp SSHFP 4 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 unknown TYPE65280 \\# 4 0A000001
+svc HTTPS 1 svc port=8443 alpn="h2,h3" ipv4hint=192.0.2.1
+loc LOC 51 30 12.748 N 0 7 39.611 W 0.00m
 $ORIGIN deep.shop.test.
 host A 192.0.2.2
 """
@@ -132,6 +134,12 @@ def reread(data, rtype):
         ("@ IN CNAME b", "shop.zone:12:1: shop.test has a CNAME beside NS, SOA"),
         ("www IN A 192.0.2.1", "www.shop.test is a service, and has a static A record as well"),
         ("x 99x IN A 192.0.2.1", "shop.zone:12:3: '99x' is not a time"),
+        ("www IN NS ns.elsewhere.test.", "the service www.shop.test lies at or below the zone cut www.shop"),
+        ("d IN DNAME x\na.d IN A 192.0.2.1", "shop.zone:13:1: a.d.shop.test lies below the DNAME of d.shop"),
+        ("d IN DNAME x\nd IN DNAME y", "shop.zone:12:1: d.shop.test has more than one DNAME"),
+        ("h IN HTTPS 99999 .", "shop.zone:12:12: HTTPS: this is not valid HTTPS data"),
+        ("k IN DNSKEY 256 3 8 !!", "DNSKEY: this is not valid DNSKEY data"),
+        ("l IN TXT " + f'"{"x" * 255}" ' * 300, "TXT: the strings are longer than 65535 bytes together"),
     ],
 )
 def test_every_fault_is_told_with_its_place(line, said):

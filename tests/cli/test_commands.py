@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -107,15 +109,18 @@ def test_explain_computes_when_no_node_runs(config):
     document = json.loads(
         run("explain", "www.shop.test", "--from", "126.0.0.1", "--config", config, "--json", "--offline")
     )
-    assert document["decisions"][0]["chosen"] == "asia"
-    assert document["decisions"][0]["ttl"] == 5, "nothing observed: it may change at once"
+    assert document["decision"]["chosen"] == "asia"
+    assert document["decision"]["ttl"] == 5, "nothing observed: it may change at once"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("www.shop.test", "--from", "nobody"), "'nobody' is not an IP address"),
-        (("www..test", "--from", "10.0.0.1"), "'www..test' is not a domain name: the name has an empty label"),
+        (
+            ("www..test", "--from", "10.0.0.1"),
+            "'www..test' is not a domain name: the name has an empty label",
+        ),
         (("www.shop.test", "--from", "10.0.0.1", "--type", "NONE"), "'NONE' is not a record type"),
     ],
 )
@@ -153,6 +158,31 @@ def test_regions_are_forced_up_and_down(shared):
 @pytest.mark.parametrize("length", ["soon", "0s", "-5m", ""])
 def test_a_length_of_time_must_be_one(config, length):
     run("drain", "west", f"--for={length}", "--config", config, error=GslbError)
+
+
+def test_somebody_else_at_the_admin_address_is_passed_over(tmp_path, config):
+    with socket.socket() as impostor:
+        impostor.bind(("127.0.0.1", 0))
+        impostor.listen()
+        port = impostor.getsockname()[1]
+
+        def speak() -> None:
+            connection, _ = impostor.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        threading.Thread(target=speak, daemon=True).start()
+        file = Path(config)
+        file.write_text(file.read_text().replace('admin: "127.0.0.1:1"', f'admin: "127.0.0.1:{port}"'))
+        text = run("explain", "www.shop.test", "--from", "126.0.0.1", "--config", config)
+    assert "the file alone" in text
+
+
+def test_a_log_level_must_be_one(config):
+    result = CliRunner().invoke(app, ["dns", "--config", config, "--log-level", "loud"])
+    assert result.exit_code == 2
+    assert "'loud' is not one of" in result.stderr
 
 
 def test_without_redis_and_nodes_commands_say_so(config):

@@ -137,6 +137,8 @@ def test_nothing_outlives_a_demo_that_is_killed(tmp_path):
 
 def test_its_own_check_passes():
     command = [sys.executable, "-m", "gslb", "demo", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE * 2, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE * 2, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All is as it should be." in done.stdout

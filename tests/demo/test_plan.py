@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,20 @@ def test_a_port_that_is_taken_is_left_to_its_owner(tmp_path, text):
     assert plan.moved[f"127.0.0.1:{port}"] == str(listen)
     assert fleet.redis.url is not None
     assert f":{redis_port}/" not in fleet.redis.url.reveal()
+
+
+def test_what_the_file_names_by_relative_paths_comes_along(tmp_path, text):
+    (tmp_path / "there").mkdir()
+    records = text.partition("records: |\n")[2].partition("\n\n")[0]
+    (tmp_path / "shop.zone").write_text(textwrap.dedent(records))
+    start, _, rest = text.partition("    records: |\n")
+    wanted = f"{start}    file: shop.zone\n\n{rest.partition(chr(10) * 2)[2]}".replace(
+        "127.0.20.", "192.0.2."
+    )
+    plan, fleet = plan_of(tmp_path, wanted)
+    moved = tmp_path / "there" / "regions.yaml"
+    moved.write_text(plan.text)
+    assert load(moved).zones["shop.example"].text == fleet.zones["shop.example"].text
 
 
 @pytest.mark.parametrize("url", ["redis://redis.example.net:6379/0", "redis://:secret@127.0.0.1:6379/0"])

@@ -24,7 +24,14 @@ def compose():
 
 
 def test_it_is_valid_by_the_specification():
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(COMPOSE),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -46,9 +53,7 @@ def test_its_fleet_is_the_demos_but_for_addresses():
 def test_every_process_of_the_fleet_has_its_container_at_its_address(compose):
     fleet = load(FLEET, environment={})
     services = compose["services"]
-    address = {
-        name: service["networks"]["world"]["ipv4_address"] for name, service in services.items()
-    }
+    address = {name: service["networks"]["world"]["ipv4_address"] for name, service in services.items()}
     assert len(set(address.values())) == len(address)
     for node in fleet.dns.nodes:
         assert services[node]["command"] == ["gslb", "dns", "--name", node]

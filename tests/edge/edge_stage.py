@@ -280,5 +280,5 @@ async def stage_fixture() -> AsyncIterator[Stage]:
 async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
     """Let the loop run until `condition` holds."""
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - plain numbers change, they set no event
+        while not condition():
             await asyncio.sleep(0.001)

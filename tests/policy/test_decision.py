@@ -93,6 +93,26 @@ def test_a_region_forced_up_is_eligible_though_it_is_observed_down():
     assert "eu-west DOWN for 60 s, refused" in decision.reasons
 
 
+def test_a_region_forced_up_answers_with_its_own_addresses_though_all_are_down():
+    targets = {
+        address: TargetState(address, Verdict.DOWN, NOW, "", 5.0) for address in ("192.0.2.2", "2001:db8::2")
+    }
+    override = Override("eu-west", OverrideKind.FORCED_UP, "ana", "", NOW)
+    decision = decide(world(state("eu-west", Verdict.DOWN, override=override, targets=targets)))
+    assert [str(address) for address in decision.addresses] == ["192.0.2.2", "2001:db8::2"]
+
+
+def test_an_override_that_ends_another_day_says_which():
+    decision = decide(world(drained("eu-west", until=NOW + 3 * 86400)))
+    assert any("until 2027-01-18 08:00 UTC" in reason for reason in decision.reasons)
+
+
+def test_a_drained_region_that_is_unknown_does_not_call_itself_eligible():
+    override = Override("eu-west", OverrideKind.DRAIN, "ana", "", NOW)
+    decision = decide(world(state("eu-west", Verdict.UNKNOWN, override=override)))
+    assert not any("counts as eligible" in reason for reason in decision.reasons)
+
+
 def test_unknown_is_not_down():
     assert decide(world(state("eu-west", Verdict.UNKNOWN))).chosen == "eu-west"
 
@@ -133,7 +153,11 @@ def test_time_to_live_ends_before_the_state_could_flip():
 def test_time_to_live_ends_with_an_override_and_says_when_it_must_shrink():
     decision = decide(world(drained("eu-west", until=NOW + 20)), ttl=TimeToLive(30, 5, 60))
     assert decision.ttl == 20
-    assert decision.shrinks_at == NOW - 10
+    assert decision.shrinks_at == NOW
+    steady = decide(world(drained("eu-west", until=NOW + 600)), ttl=TimeToLive(30, 5, 60))
+    assert (steady.ttl, steady.shrinks_at) == (30, NOW + 570)
+    ending = decide(world(drained("eu-west", until=NOW + 3)), ttl=TimeToLive(30, 5, 60))
+    assert (ending.ttl, ending.shrinks_at) == (5, None), "it cannot become smaller"
 
 
 def test_an_address_that_is_down_is_not_answered_while_another_of_the_region_is_up():
@@ -156,6 +180,7 @@ def test_a_family_that_the_best_region_lacks_is_answered_from_the_next():
     made = fleet(regions=regions)
     decision = authority(made, world(names=tuple(regions))).decide("www.shop.test", client(LONDON), NOW)
     assert [str(address) for address in decision.addresses] == ["192.0.2.1", "2001:db8::2"]
+    assert {version: name for version, (name, _) in decision.answering.items()} == {4: "near", 6: "far"}
 
 
 def test_policies_compose_each_splits_what_the_one_before_left_equal():

@@ -18,7 +18,7 @@ from gslb.policy import POLICIES, Client
 from gslb.policy.failover import Failover
 from gslb.policy.geo import Geo, GeoRule
 from gslb.policy.nearest import Nearest
-from gslb.policy.share import SHARES, share_of
+from gslb.policy.share import SHARES, share_of, share_prefix_length
 from gslb.policy.weighted import Weighted
 
 REGIONS = list(fleet().regions.values())
@@ -101,6 +101,18 @@ def test_a_share_is_one_for_a_whole_client_network():
     assert len(shares) > 200
 
 
+def test_carried_addresses_are_where_and_what_the_ipv4_address_is():
+    """6to4 of 203.0.113.7 (RFC 3056), and NAT64 of it (RFC 6052)."""
+    plain = ip_address("203.0.113.7")
+    for text, prefix_length in (("2002:cb00:7107::1", 40), ("64:ff9b::cb00:7107", 120)):
+        carrying = ip_address(text)
+        assert share_of(carrying) == share_of(plain)
+        assert share_prefix_length(carrying) == prefix_length
+        by_network = Geo((GeoRule(("ap-southeast",), network=(ip_network("203.0.113.0/24"),)),))
+        who = Client(carrying, Located(LONDON, 16), 0)
+        assert by_network.rank(who, REGIONS).tiers[0] == ("ap-southeast",)
+
+
 def rule(*regions, **conditions):
     return GeoRule(regions, **{name: frozenset(values) for name, values in conditions.items()})
 
@@ -135,6 +147,8 @@ def test_a_geo_rule_needs_a_condition_and_regions():
         Geo.Options.model_validate({"rules": [{"regions": ["us-east"]}]})
     with pytest.raises(ValidationError):
         Geo.Options.model_validate({"rules": [{"country": "GB", "regions": []}]})
+    with pytest.raises(ValidationError, match="CIDR"):
+        Geo.Options.model_validate({"rules": [{"network": [10], "regions": ["us-east"]}]})
     options = Geo.Options.model_validate({"rules": [{"country": "gb", "regions": ["us-east"]}]})
     assert Geo.from_options(options).rules[0].country == {"GB"}
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import RedisServer
 from hypothesis import given
 from hypothesis import strategies as st
+from redis_process import RedisServer
 from small_fleet import small_fleet
 
 from gslb.demo.redis_server import find_server_binary

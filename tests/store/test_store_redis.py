@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 import structlog
-from conftest import RedisServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis_process import RedisServer
 from small_fleet import observation, small_fleet
 
 from gslb.clock import FakeClock, SystemClock
@@ -65,7 +65,7 @@ async def until(store: StateStore, wanted: Callable[[World], bool]) -> World:
 async def eventually(wanted: Callable[[], bool]) -> None:
     """For what nobody announces: look again and again, patiently."""
     async with asyncio.timeout(WAIT):
-        while not wanted():  # noqa: ASYNC110
+        while not wanted():
             await asyncio.sleep(0.005)
 
 
