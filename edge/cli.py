@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,8 @@ import typer
 
 from edge.process import EdgeProcess, edge_of
 from gslb.clock import SystemClock
+from gslb.command import end_on_signals, run_command
 from gslb.config import load
-from gslb.exit_status import run_command
 from gslb.fleet import Edge, Fleet
 from gslb.log import LogLevel, configure_logging
 
@@ -67,8 +66,7 @@ async def _serve(fleet: Fleet, edge: Edge, ready_file: Path | None, ready_fd: in
     process = EdgeProcess(fleet, edge, SystemClock(), loop=loop)
     admin = AdminServer(edge_app(process), edge.admin) if edge.admin is not None else None
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    end_on_signals(loop, stop.set)
     if admin is not None:
         await admin.start()
     try:

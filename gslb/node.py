@@ -18,7 +18,7 @@ from gslb.fleet import Fleet, HealthCheck, Node, SocketAddress
 from gslb.geo.reload import LocatorSource
 from gslb.health.prober import Prober
 from gslb.store.state import StateStore
-from gslb.world import World
+from gslb.world import RegionState, World
 
 log = structlog.get_logger(__name__)
 
@@ -70,9 +70,15 @@ class DnsNode:
     def _authority(self, world: World) -> Authority:
         return Authority(self.fleet, self._zones, self.locators.current, world)
 
+    def _use_world(self, world: World) -> None:
+        before = self.responder.authority.world
+        self.responder.use(self._authority(world))
+        for name, state in world.regions.items():
+            _tell_of_change(before.region(name), state)
+
     async def start(self) -> None:
         """Learn what can be learnt in `initial_round` seconds, then begin to answer."""
-        self.store.subscribe(lambda world: self.responder.use(self._authority(world)))
+        self.store.subscribe(self._use_world)
         self.locators.subscribe(lambda _: self.responder.use(self._authority(self.store.world)))
         await self.store.start()
         await self.prober.initial_round(self.fleet.dns.initial_round)
@@ -101,6 +107,18 @@ class DnsNode:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.stop()
         log.info("stopped", node=self.node.name)
+
+
+def _tell_of_change(before: RegionState, after: RegionState) -> None:
+    if before.verdict is not after.verdict:
+        log.info("region", region=after.region, verdict=after.verdict.value, reason=after.reason)
+    if before.override != after.override:
+        override = after.override
+        if override is None:
+            log.info("override cleared", region=after.region)
+        else:
+            kind, by, reason = override.kind.value, override.by, override.reason
+            log.info("override", region=after.region, override=kind, by=by, reason=reason)
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

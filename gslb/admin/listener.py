@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -44,7 +46,7 @@ class AdminServer:
         except OSError as error:
             await self._runner.cleanup()
             raise GslbError(
-                f"cannot listen on {self._address} for the admin side: {error.strerror}",
+                f"cannot listen on {self._address} for the admin side: {os.strerror(error.errno or 0)}",
                 hint="choose another `admin` address",
             ) from None
         self.port = self._runner.addresses[0][1]

@@ -10,7 +10,7 @@ from gslb import __version__
 from gslb.cli import check, dns, explain, override, status
 from gslb.cli import demo as demo_command
 from gslb.cli.geo import app as geo_app
-from gslb.exit_status import run_command
+from gslb.command import run_command
 
 app = typer.Typer(
     name="gslb",

@@ -39,10 +39,15 @@ def check(
             typer.echo(f"warning: {problem}", err=True)
         if result.fleet is not None:
             fleet = result.fleet
-            typer.echo(
-                f"{file}: good: {len(fleet.regions)} regions, {len(fleet.services)} services, "
-                f"{len(fleet.zones)} zones, {len(fleet.pools)} pools, {len(fleet.routes)} routes"
-            )
+            parts = {
+                "region": fleet.regions,
+                "service": fleet.services,
+                "zone": fleet.zones,
+                "pool": fleet.pools,
+                "route": fleet.routes,
+            }
+            counts = [f"{len(part)} {noun}{'' if len(part) == 1 else 's'}" for noun, part in parts.items()]
+            typer.echo(f"{file}: good: {', '.join(counts)}")
     if result.errors:
         raise typer.Exit(2)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from gslb.cli.options import DEFAULT_CONFIG, ConfigOption, LogLevelOption
 from gslb.clock import SystemClock
+from gslb.command import end_on_signals
 from gslb.config import load
 from gslb.fleet import Fleet, Node
 from gslb.log import LogLevel, configure_logging
@@ -42,9 +42,7 @@ async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None) -> None:
     node = DnsNode(fleet, settings, SystemClock())
     admin = AdminServer(node_app(node), settings.admin) if settings.admin is not None else None
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    end_on_signals(asyncio.get_running_loop(), stop.set)
     if admin is not None:
         await admin.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import typer
@@ -26,7 +27,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
-        _show(document, Console(highlight=False))
+        # Lines that are cut or wrapped are of no use to grep.
+        _show(document, Console(highlight=False, width=None if sys.stdout.isatty() else 240))
 
 
 def current_state(fleet: Fleet) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def current_state(fleet: Fleet) -> dict[str, Any]:
         document = ask_node(fleet, "/v1/state")
         if document is None:
             raise StoreError(f"{error.message}; no DNS node answers either", hint=error.hint) from None
-        return {"source": f"node {document['node']} (Redis is away)", **document}
+        why = "Redis is away" if fleet.redis.url is not None else "no Redis is configured"
+        return {"source": f"node {document['node']}, as {why}", **document}
     return {"source": "Redis", **world_document(fleet, world)}
 
 
@@ -59,7 +62,7 @@ def _show(document: dict[str, Any], console: Console) -> None:
     for region in document["regions"]:
         if region["override"]:
             console.print(_override(region["region"], region["override"]), soft_wrap=True)
-    observers = ", ".join(document["observers"]) or "none"
+    observers = ", ".join(document["observers"]) or "none, and so nobody knows how the regions are"
     console.print(f"observers: {observers}   [dim]from {document['source']}[/dim]", soft_wrap=True)
 
 

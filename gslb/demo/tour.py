@@ -73,8 +73,9 @@ Try, in another terminal:
      {redis_cli} HGETALL {keys.report(edge.region, edge.name)}
      {redis_cli} XREVRANGE {keys.EVENTS} + - COUNT 5
 
-Or see a region die: kill -9 {_edge_pid(world)} (the edge of {edge.region}), watch `{gslb} status{option}`,
-and start it again with: kill -USR1 {os.getpid()}
+Or see a region die: kill -9 {_edge_pid(world)} (the edge of {edge.region}); look at `{gslb} status{option}`.
+Or see answers go on without Redis: kill -9 {world.redis.pid}
+What has ended is started again by: kill -USR1 {os.getpid()}
 Ctrl-C ends all of it.
 """
 

@@ -91,8 +91,10 @@ class DemoWorld:
 
     async def start(self) -> None:
         """Start everything and return when everything answers; raises GslbError when something does not."""
-        for what, told in self.plan.moved.items():
-            self.say(f"{what} cannot be bound here; using {told}")
+        if moved := self.plan.moved:
+            wanted, bound = next(iter(moved.items()))
+            self.say(f"{len(moved)} addresses of the file cannot be bound here (is another demo running?).")
+            self.say(f"Free ports of 127.0.0.1 stand in, such as {bound} for {wanted}; see {self.config}.")
         await self.restart_ended()
 
     async def restart_ended(self) -> list[str]:

@@ -89,12 +89,20 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
     answering = _answering(fleet, ranked, states) if chosen is not None else {}
     answering_regions = {name for name, _ in answering.values()}
     ttl, shrinks_at = _time_to_live(service, order, answering_regions, states, now)
+    if ttl < service.ttl.wanted:
+        notes.append(
+            f"the TTL is {ttl} s, not {service.ttl.wanted} s: the state behind it could change sooner"
+        )
     consulted = service_consults(service)
     return Decision(
         service=service.name,
         client=client,
         ranked=tuple(
-            RankedRegion(name, states[name].eligible, _sentences(name, reasons[name], states[name], now))
+            RankedRegion(
+                name,
+                states[name].eligible,
+                _sentences(name, reasons[name], states[name], now, skipped=bool(eligible)),
+            )
             for name in ranked
         ),
         chosen=chosen,
@@ -227,21 +235,25 @@ def _time_to_live(
     return ttl, min(ends) - ttl if ends else None
 
 
-def _sentences(name: str, reasons: Sequence[str], state: RegionState, now: float) -> tuple[str, ...]:
+def _sentences(
+    name: str, reasons: Sequence[str], state: RegionState, now: float, *, skipped: bool
+) -> tuple[str, ...]:
+    """skipped: whether a region that is not eligible is passed over, as there are others."""
+    prefix = "skipped: " if skipped else ""
     sentences = [f"{name} {reason}" for reason in reasons]
     override = state.override
     if override is not None:
         until = f" until {moment(override.until, now)}" if override.until is not None else ""
         why = f": {override.reason}" if override.reason else ""
         verb = {
-            OverrideKind.DRAIN: "skipped: drained",
-            OverrideKind.FORCED_DOWN: "skipped: forced down",
+            OverrideKind.DRAIN: f"{prefix}drained",
+            OverrideKind.FORCED_DOWN: f"{prefix}forced down",
             OverrideKind.FORCED_UP: "forced up",
         }[override.kind]
         sentences.append(f"{name} {verb} by {override.by}{until}{why}")
     if state.verdict is Verdict.DOWN:
-        skipped = "skipped: " if override is None else ""
-        sentences.append(f"{name} {skipped}DOWN for {duration(now - state.since)}, {state.reason}")
+        already = "" if override is not None else prefix
+        sentences.append(f"{name} {already}DOWN for {duration(now - state.since)}, {state.reason}")
     elif state.verdict is Verdict.UNKNOWN and override is None:
         sentences.append(f"{name} is UNKNOWN, which counts as eligible: {state.reason}")
     return tuple(sentences)

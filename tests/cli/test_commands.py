@@ -67,7 +67,7 @@ def test_the_version_and_the_help():
 
 def test_check_approves_of_the_reference_file(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert "regions.yaml: good: 3 regions, 4 services, 1 zones, 4 pools, 6 routes" in run("check")
+    assert "regions.yaml: good: 3 regions, 4 services, 1 zone, 4 pools, 6 routes" in run("check")
 
 
 def test_check_tells_every_error_and_exits_with_2(tmp_path):

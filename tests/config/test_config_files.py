@@ -19,7 +19,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "gone.yaml"
     with pytest.raises(ConfigError) as caught:
         load(file)
-    assert str(caught.value) == f"{file}: the configuration does not exist; check the path"
+    assert str(caught.value) == f"{file}: the configuration does not exist; name another with --config, or in GSLB_CONFIG"
 
 
 def test_a_directory(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_problems_of_a_zone_file_have_its_own_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("gone", "9:11: zones.shop.example.file: 'gone' does not exist; check the path"),
+        ("gone", "9:11: zones.shop.example.file: 'gone' does not exist; name another with --config, or in GSLB_CONFIG"),
         (".", "9:11: zones.shop.example.file: '.' is a directory; name a file in it"),
         (
             "../outside",
