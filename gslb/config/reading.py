@@ -57,7 +57,8 @@ def check(path: Path, *, environment: Mapping[str, str] = os.environ) -> CheckRe
 
 def _unreadable(file: str, unreadable: UnreadableError) -> Problem:
     if unreadable.before is None:
-        return Problem(Place(file), f"the configuration {unreadable.what}", unreadable.hint)
+        hint = f"{unreadable.hint}, or name another file with --config or GSLB_CONFIG"
+        return Problem(Place(file), f"the configuration {unreadable.what}", hint)
     line = unreadable.before.count(b"\n") + 1
     column = len(unreadable.before[unreadable.before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
     return Problem(Place(file, line, column), f"the configuration {unreadable.what}", unreadable.hint)

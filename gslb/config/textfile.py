@@ -29,7 +29,7 @@ def read_text(path: Path) -> str:
                 raise UnreadableError("is not a file", "name a file")
             content = file.read(MAXIMUM_BYTES + 1)
     except FileNotFoundError:
-        raise UnreadableError("does not exist", "name another with --config, or in GSLB_CONFIG") from None
+        raise UnreadableError("does not exist", "check the path") from None
     except IsADirectoryError:
         raise UnreadableError("is a directory", "name a file in it") from None
     except PermissionError:

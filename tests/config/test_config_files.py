@@ -14,17 +14,19 @@ from gslb.errors import ConfigError
 RECORDS = GOOD[GOOD.index("    records: |\n") : GOOD.index("checks:")]
 ZONE = "$TTL 300\n@ IN SOA ns1 hostmaster 1 7200 900 1209600 300\n@ IN NS ns1\nns1 IN A 192.0.2.53\n"
 
+OR_ANOTHER = ", or name another file with --config or GSLB_CONFIG"
+
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "gone.yaml"
     with pytest.raises(ConfigError) as caught:
         load(file)
-    assert str(caught.value) == f"{file}: the configuration does not exist; name another with --config, or in GSLB_CONFIG"
+    assert str(caught.value) == f"{file}: the configuration does not exist; check the path{OR_ANOTHER}"
 
 
 def test_a_directory(tmp_path: Path) -> None:
     assert [str(problem) for problem in check(tmp_path).errors] == [
-        f"{tmp_path}: the configuration is a directory; name a file in it"
+        f"{tmp_path}: the configuration is a directory; name a file in it{OR_ANOTHER}"
     ]
 
 
@@ -74,7 +76,7 @@ def test_problems_of_a_zone_file_have_its_own_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("gone", "9:11: zones.shop.example.file: 'gone' does not exist; name another with --config, or in GSLB_CONFIG"),
+        ("gone", "9:11: zones.shop.example.file: 'gone' does not exist; check the path"),
         (".", "9:11: zones.shop.example.file: '.' is a directory; name a file in it"),
         (
             "../outside",
