@@ -136,6 +136,18 @@ def test_when_all_regions_are_down_the_service_says_what_to_do(choice, chosen):
     assert "no region is eligible" in decision.notes[-1]
 
 
+def test_nothing_is_called_skipped_when_there_is_nothing_else():
+    decision = decide(all_down(newest="eu-west"))
+    assert "eu-west DOWN for 5 s, " in decision.reasons
+    assert not any("skipped" in reason for reason in decision.reasons)
+
+
+def test_a_time_to_live_below_the_wanted_one_says_why():
+    assert not decide(world()).notes
+    (note,) = decide(world(state("eu-west", flip_in=12.0))).notes
+    assert note == "the TTL is 12 s, not 30 s: the state behind it could change sooner"
+
+
 def test_a_drain_outlives_an_outage_of_all_regions():
     known = world(drained("eu-west"), state("us-east", Verdict.DOWN), state("ap-southeast", Verdict.DOWN))
     assert decide(known).chosen == "us-east"
