@@ -66,7 +66,13 @@ async def _serve(fleet: Fleet, edge: Edge, ready_file: Path | None, ready_fd: in
     process = EdgeProcess(fleet, edge, SystemClock(), loop=loop)
     admin = AdminServer(edge_app(process), edge.admin) if edge.admin is not None else None
     stop = asyncio.Event()
-    end_on_signals(loop, stop.set)
+
+    def on_signal() -> None:
+        if stop.is_set():
+            process.hurry()
+        stop.set()
+
+    end_on_signals(loop, on_signal)
     if admin is not None:
         await admin.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Coroutine
 
@@ -19,6 +20,7 @@ from gslb.store.state import StateStore
 from gslb.world import Observation
 
 _BACKLOG = 4096
+_LAST_TURNS = 8
 
 
 def edge_of(fleet: Fleet, region: str, name: str | None) -> Edge:
@@ -84,6 +86,7 @@ class EdgeProcess:
         self.prober = Prober(targets, edge.name, clock, self._observed, epoch)
         self._listeners: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._hurry = asyncio.Event()
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
     async def start(self) -> None:
@@ -112,8 +115,15 @@ class EdgeProcess:
         self._log.info("serving", listen=[str(address) for address in self.listening])
 
     async def stop(self) -> None:
-        """Accept nothing more, finish what is in flight within the drain time-out, and leave."""
+        """Send clients elsewhere, accept nothing more, finish what is in flight, and leave.
+
+        DNS nodes must see the health path's 503 and clients' caches must lapse before nobody comes any more:
+        until `lame_duck` is over, whoever comes is served.
+        """
         self.ready = False
+        self.proxy.draining = True
+        if self._listeners:
+            await self._wait_as_lame_duck(self.fleet.edge.lame_duck)
         for listener in self._listeners:
             listener.close()
         cut_off = await self.proxy.drain(self.fleet.edge.drain_timeout)
@@ -123,6 +133,19 @@ class EdgeProcess:
         self.proxy.stop()
         await self.store.stop()
         self._log.info("stopped", requests=self.proxy.counters.requests, cut_off=cut_off)
+
+    def hurry(self) -> None:
+        """Cut the wait of `stop` for stragglers short."""
+        self._hurry.set()
+
+    async def _wait_as_lame_duck(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        # Connections that the kernel has accepted already would be reset with the listener: a few turns of
+        # the loop take them over and read what they brought.
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     def _run(self, work: Coroutine[None, None, None], name: str) -> None:
         task = self.proxy.loop.create_task(work, name=name)

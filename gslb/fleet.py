@@ -247,6 +247,7 @@ class EdgeSettings:
     max_header_bytes: int = 32768
     max_connections: int = 10000
     report_interval: float = 1.0
+    lame_duck: float = 5.0
     drain_timeout: float = 10.0
 
 

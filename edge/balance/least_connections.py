@@ -11,7 +11,10 @@ ServerT = TypeVar("ServerT", bound=Candidate)
 
 
 class LeastConnections(Generic[ServerT]):
-    """State: a rotation, so that ties are not always won by the first server."""
+    """In flight is counted with the request to come, so that weights matter while nothing is in flight yet.
+
+    State: the position after the server taken last; ties go to the first server from there on.
+    """
 
     __slots__ = ("_rotation", "_servers")
 
@@ -23,11 +26,15 @@ class LeastConnections(Generic[ServerT]):
         count = len(self._servers)
         if not count:
             return
-        start = self._rotation
-        self._rotation = (start + 1) % count
-        turned = self._servers[start:] + self._servers[:start]
+        servers = self._servers
+        turned = (index % count for index in range(self._rotation, self._rotation + count))
         # The sort is stable: among equals the rotation decides.
-        yield from sorted(
-            [server for server in turned if server.usable],
-            key=lambda server: server.in_flight / max(server.weight, 1),
+        order = sorted(
+            [index for index in turned if servers[index].usable],
+            key=lambda index: (servers[index].in_flight + 1) / max(servers[index].weight, 1),
         )
+        if order:
+            # It follows the server taken, so that a hole does not double its successor's share.
+            self._rotation = (order[0] + 1) % count
+        for index in order:
+            yield servers[index]

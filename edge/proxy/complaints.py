@@ -33,4 +33,8 @@ class Complaints:
         if self._held_back:
             details["held_back"] = self._held_back
             self._held_back = 0
-        self._log.warning(event, **details)
+        try:
+            self._log.warning(event, **details)
+        except Exception:
+            # A full disk or a closed pipe is no reason to leave a request without its answer.
+            self._held_back += 1

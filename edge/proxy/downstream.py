@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from edge.proxy.exchange import Exchange
-from edge.proxy.headers import Fields
+from edge.proxy.headers import Fields, announces_body
 from edge.proxy.refusal import Refusal
 from edge.proxy.request import Request
 
@@ -42,6 +42,7 @@ class Downstream(asyncio.Protocol):
         "_deaf",
         "_exchange",
         "_fields",
+        "_grew",
         "_head_bytes",
         "_head_complete",
         "_lingering",
@@ -56,6 +57,7 @@ class Downstream(asyncio.Protocol):
         "_reading_paused",
         "_since",
         "_transport",
+        "_unsent",
         "address",
         "write_paused",
     )
@@ -72,7 +74,9 @@ class Downstream(asyncio.Protocol):
         self._max_header_bytes = proxy.settings.max_header_bytes
         self._head_complete = False
         self._head_bytes = 0
-        self._loose_bytes = 0
+        self._loose_bytes = 0  # come since anything was complete: a head, or a piece of the body
+        self._grew = False
+        self._unsent = 0
         self._overflow: Refusal | None = None
         self._advancing = False
         self._deaf = False  # whatever still comes is not a request
@@ -90,32 +94,44 @@ class Downstream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self.address = client_address(transport.get_extra_info("peername"))
-        if not self._proxy.admit(self):
-            self._deaf = True
-            self._lingering = True
-            self._transport.write(self._proxy.too_many_connections)
+        if self._proxy.admit(self):
+            return
+        self._deaf = self._lingering = True
+        response = self._proxy.turn_away(self)
+        if response is None:
+            self._transport.abort()
+        else:
+            self._transport.write(response)
             self._transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        head_was_open = self._reading is not None and not self._head_complete
+        request, head_was_complete = self._reading, self._head_complete
+        self._grew = False
         try:
             self._feed(data)
         except HttpParserError as error:
             if not self._deaf:
                 self._broken(self._overflow or Refusal(400, f"the request is not HTTP/1.1: {error}"))
-        if head_was_open and self._reading is not None and not self._head_complete:
-            # The parser shows a field only when it is whole: bound what it holds back.
-            self._loose_bytes += len(data)
-            if self._loose_bytes > self._max_header_bytes:
-                self._broken(Refusal(431, "the request's head is too large"))
+        if request is not None and request is self._reading and head_was_complete is self._head_complete:
+            self._bound_loose_bytes(len(data))
         exchange = self._exchange
         if exchange is None:
             self._advance()
         elif exchange.request.body or exchange.request.complete:
             exchange.request_progress()
         self._steer_reading()
+
+    def _bound_loose_bytes(self, more: int) -> None:
+        """The parser shows a field, of the head or a trailer, only when it is whole: bound what it holds."""
+        if self._grew:
+            self._loose_bytes = 0
+            return
+        self._loose_bytes += more
+        if self._loose_bytes > self._max_header_bytes:
+            part = "trailer" if self._head_complete else "head"
+            self._broken(Refusal(431, f"the request's {part} is too large"))
 
     def _feed(self, data: bytes) -> None:
         while True:
@@ -204,9 +220,13 @@ class Downstream(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Enforce the time limits. now: loop time."""
         settings = self._proxy.settings
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        took = self._unsent < before  # the transport itself tells only when nearly all is gone
+        if took:
+            self._since = now
         waited = now - self._since
         if self._exchange is not None:
-            self._exchange.check(now)
+            self._exchange.check(now, client_took=took)
         elif self._transport.get_write_buffer_size():
             if waited > settings.idle_timeout:
                 self.abort()
@@ -234,6 +254,10 @@ class Downstream(asyncio.Protocol):
                 self._exchange.start()
         finally:
             self._advancing = False
+        under_way = self._exchange is not None or self._reading is not None or bool(self._queue)
+        if self._proxy.leaving and not under_way and not self._lingering and not self._lost:
+            # Keep-alive was promised before the edge began to leave; this is the moment to part.
+            self._close_gently()
         if self._reading_paused:
             self._steer_reading()
 
@@ -309,19 +333,27 @@ class Downstream(asyncio.Protocol):
         assert request is not None
         request.method = self._parser.get_method()
         request.version = self._parser.get_http_version()
+        request.last = not self._parser.should_keep_alive()
         self._head_complete = True
+        self._loose_bytes = 0
+        if self._parser.should_upgrade() and announces_body(request.fields):
+            # The parser takes the body of such a request for what follows the upgrade: it cannot be told
+            # from the next request any more.
+            request.refusal = Refusal(501, "upgrades are not served here, least of all with a body")
+            self._deaf = True
         self._queue.append(request)
 
     def on_body(self, body: bytes) -> None:
         request = self._reading
         assert request is not None
+        self._grew = True
         request.body.append(body)
         request.buffered += len(body)
 
     def on_message_complete(self) -> None:
         assert self._reading is not None
         self._reading.complete = True
-        last = not self._parser.should_keep_alive() or self._reading.method == b"CONNECT"
+        last = self._reading.last or self._reading.method == b"CONNECT"
         self._reading = None
         if last:
             self._deaf = True

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edge.health import region_health
 from edge.pool import PoolState, ServerState
-from edge.proxy.headers import Body, RequestHead, ResponseHead, read_request, request_bytes, response_bytes
+from edge.proxy.client import Client
+from edge.proxy.headers import (
+    Body,
+    RequestHead,
+    ResponseHead,
+    new_request_id,
+    read_request,
+    request_bytes,
+    response_bytes,
+)
 from edge.proxy.reach import Reach
 from edge.proxy.refusal import Refusal, explanation, local_response
 from edge.proxy.request import Request
@@ -17,19 +26,7 @@ if TYPE_CHECKING:
     from edge.proxy.proxy import Proxy
 
 
-class Client(Protocol):
-    """What an exchange needs of the client's connection."""
-
-    address: str
-    write_paused: bool
-
-    def write(self, data: bytes) -> None: ...
-
-    def body_taken(self) -> None: ...
-
-    def exchange_done(self, keep_alive: bool) -> None: ...
-
-    def abort(self, *, reset: bool = False) -> None: ...
+_CONNECTING_SLACK = 1.0  # seconds beyond what connecting takes at most by its own timers
 
 
 class Exchange:
@@ -41,9 +38,10 @@ class Exchange:
 
     __slots__ = (
         "_begun",
-        "_body_sent",
+        "_body_bytes",
         "_client",
         "_client_chunked",
+        "_continued",
         "_ended",
         "_head",
         "_keep_alive",
@@ -70,7 +68,8 @@ class Exchange:
         self._upstream: Upstream | None = None
         self._response: ResponseHead | None = None
         self._begun = self._progress = proxy.time()
-        self._body_sent = False
+        self._body_bytes = 0  # handed to a server
+        self._continued = False  # the server has asked for the body that Expect held back
         self._upload_done = False
         self._client_chunked = False
         self._keep_alive = False
@@ -93,12 +92,13 @@ class Exchange:
         except Refusal as refusal:
             self._refuse(refusal.status, refusal.reason, keep_alive=False)
             return
+        head.keep_alive = head.keep_alive and not request.last
         self._head = head
         path = normalise_path(head.target)
         if path == proxy.health_path and head.method in (b"GET", b"HEAD"):
             proxy.counters.probes += 1
             status, text = region_health(proxy.pools, draining=proxy.draining)
-            self._write_local(status, text.encode(), keep_alive=True)
+            self._write_local(status, text.encode(), head.request_id, keep_alive=True)
             return
         if head.via and proxy.via_token in head.via:
             self._refuse(508, f"edge {proxy.edge.name} got this request twice: a server's address is its own")
@@ -131,6 +131,7 @@ class Exchange:
         assert head is not None
         assert pool is not None
         self._upstream = upstream
+        self._upload_done = False  # by a try before this one; none was made after a byte of the body
         upstream.attach(self)
         if self._client.write_paused:
             upstream.pause_reading()
@@ -152,14 +153,19 @@ class Exchange:
         assert head is not None
         if request.body and not upstream.write_paused:
             body = request.take()
-            self._body_sent = True
+            self._body_bytes += len(body)
             self._proxy.counters.bytes_in += len(body)
             before += b"%x\r\n%b\r\n" % (len(body), body) if head.body is Body.CHUNKED else body
             self._client.body_taken()
-        if request.complete and not request.body and not self._upload_done:
-            self._upload_done = True
-            if head.body is Body.CHUNKED:
+        finished = request.complete and not request.body
+        if head.body is Body.CHUNKED:
+            if finished and not self._upload_done:
                 before += b"0\r\n\r\n"
+        elif self._body_bytes > head.length or (finished and self._body_bytes < head.length):
+            # Whatever the reason: a server must never be owed bytes, or it takes the next request for them.
+            self.request_failed(Refusal(400, "the request's body is not as long as its head says"))
+            return
+        self._upload_done = self._upload_done or finished
         if before:
             upstream.write(before)
 
@@ -178,6 +184,7 @@ class Exchange:
 
     def informational(self, head: ResponseHead) -> None:
         self._progress = self._proxy.time()
+        self._continued = self._continued or head.status == 100
         if self._head is not None and self._head.client_minor == 1:
             self._out.append(response_bytes(head, marks=b"", chunked=False, connection=b""))
 
@@ -195,7 +202,7 @@ class Exchange:
         if head.body in (Body.CHUNKED, Body.UNTIL_CLOSE):
             self._client_chunked = request_head.client_minor == 1
             keep_alive = keep_alive and self._client_chunked
-        withheld = request_head.expects_continue and not self._body_sent
+        withheld = request_head.expects_continue and not self._body_bytes
         if not self.request.complete and (withheld or head.status >= 400):
             # The rest of the body may never come, and then nobody can tell where the next request begins.
             keep_alive = False
@@ -236,7 +243,7 @@ class Exchange:
         if self._client_chunked:
             self._out.append(b"0\r\n\r\n")
         self._upstream = None
-        if reusable and self._upload_done and upstream.usable and not self._proxy.draining:
+        if reusable and self._upload_done and upstream.usable:
             upstream.detach()
             upstream.idle_since = self._proxy.time()
             server.keep_idle(upstream, self._proxy.settings.server_idle_connections)
@@ -259,10 +266,11 @@ class Exchange:
         assert head is not None
         assert reach is not None
         self._upstream = None
+        self._progress = self._proxy.time()
         server.failures += 1
         if self._response is not None:
             self._truncate(reason)
-        elif answered or self._body_sent or not head.idempotent:
+        elif answered or self._body_bytes or not head.idempotent:
             self._proxy.complain("server failed", server=server.server.target, reason=reason)
             self._refuse(502, f"region {self._proxy.region}, server {server.name}: {reason}")
         elif reach.reused:
@@ -285,11 +293,19 @@ class Exchange:
             self._drop_upstream()
             self._end(False, lost=True)
 
-    def check(self, now: float) -> None:
-        """End it if the side whose turn it is has been silent for too long. now: loop time."""
-        if self._upstream is None:
-            return  # connecting has a time-out of its own
+    def check(self, now: float, *, client_took: bool) -> None:
+        """End it if the side whose turn it is has been silent for too long. now: loop time.
+
+        client_took: whether the client took any of what was waiting for it since the last time.
+        """
         settings = self._proxy.settings
+        if self._upstream is None:
+            # Connecting has timers of its own; this is for the day they fail.
+            if now - self._progress > 3 * settings.connect_timeout + _CONNECTING_SLACK:
+                self._refuse(504, f"region {self._proxy.region} could not reach a server in time")
+            return
+        if self._upstream.took() or (client_took and self._client.write_paused):
+            self._progress = now
         silent = now - self._progress
         if self._client.write_paused:
             if silent > settings.idle_timeout:
@@ -301,7 +317,7 @@ class Exchange:
                 limit = max(limit, settings.idle_timeout)
             if silent > limit:
                 self._truncate("the server stopped in the middle of its response")
-        elif self._upload_done or self._upstream.write_paused:
+        elif self._servers_turn(self._upstream):
             if silent > settings.response_timeout:
                 server = self._server()
                 server.failures += 1
@@ -309,6 +325,12 @@ class Exchange:
                 self._refuse(504, f"region {self._proxy.region}, server {server.name} did not answer in time")
         elif silent > settings.idle_timeout:
             self._refuse(408, "the rest of the request did not come in time", keep_alive=False)
+
+    def _servers_turn(self, upstream: Upstream) -> bool:
+        """Whether it is the server, not the client, that nothing goes on without; before a response."""
+        head = self._head
+        withheld = head is not None and head.expects_continue and not self._body_bytes
+        return self._upload_done or upstream.write_paused or (withheld and not self._continued)
 
     def _truncate(self, reason: str) -> None:
         """Break the client's connection, so that it cannot take half a response for a whole one."""
@@ -325,10 +347,11 @@ class Exchange:
     def _refuse(self, status: int, reason: str, *, keep_alive: bool = True) -> None:
         self._drop_upstream()
         self._proxy.counters.refused(status)
-        request_id = self._head.request_id.decode("ascii") if self._head else "-"
-        self._write_local(status, explanation(status, reason, request_id), keep_alive=keep_alive)
+        request_id = self._head.request_id if self._head else new_request_id()
+        body = explanation(status, reason, request_id.decode("ascii"))
+        self._write_local(status, body, request_id, keep_alive=keep_alive)
 
-    def _write_local(self, status: int, body: bytes, *, keep_alive: bool) -> None:
+    def _write_local(self, status: int, body: bytes, request_id: bytes, *, keep_alive: bool) -> None:
         head = self._head
         keep_alive = (
             keep_alive
@@ -340,7 +363,7 @@ class Exchange:
         response = local_response(
             status,
             body,
-            request_id=head.request_id.decode("ascii") if head else "-",
+            request_id=request_id.decode("ascii"),
             region=self._proxy.region,
             keep_alive=keep_alive,
             client_minor=head.client_minor if head else 1,

@@ -127,6 +127,25 @@ def tokens(value: bytes) -> list[bytes]:
     return [token for token in (part.strip(b" \t") for part in value.lower().split(b",")) if token]
 
 
+def new_request_id() -> bytes:
+    """An id for a request that came without one that can be used."""
+    return b"%032x" % getrandbits(128)
+
+
+def _poses(name: bytes) -> bool:
+    """Whether a server that reads `_` as `-` would take it for a field that the edge answers for."""
+    return b"_" in name and name.lower().replace(b"_", b"-") in _REQUEST_KINDS
+
+
+def announces_body(fields: Fields) -> bool:
+    """Whether a request with these fields, which may still be wrong, says that a body follows."""
+    for name, value in fields:
+        kind = _COMMON_KINDS.get(name.lower())
+        if kind is _Kind.TRANSFER_ENCODING or (kind is _Kind.CONTENT_LENGTH and value.strip(b" \t0")):
+            return True
+    return False
+
+
 @lru_cache(1024)
 def _routed_host(host: bytes) -> bytes:
     if _HOST.fullmatch(host) is None:
@@ -182,6 +201,8 @@ def read_request(method: bytes, target: bytes, version: str, fields: Fields) -> 
     for name, value in fields:
         kind = _REQUEST_KINDS.get(name.lower())
         if kind is None:
+            if _poses(name):
+                continue
             lines.append(b"%b: %b\r\n" % (name, value))
         elif kind is _Kind.HOST:
             hosts.append(value.strip(b" \t"))
@@ -216,7 +237,7 @@ def read_request(method: bytes, target: bytes, version: str, fields: Fields) -> 
     if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
         request_id = request_ids[0]
     else:
-        request_id = b"%032x" % getrandbits(128)
+        request_id = new_request_id()
     return RequestHead(
         method=method,
         target=forwarded_target,
@@ -288,6 +309,8 @@ def read_response(
     if connection:
         lines = _without_named(lines, connection)
     body = Body.CHUNKED if chunked else Body.LENGTH if length is not None else Body.UNTIL_CLOSE
+    # Some servers send the body that a response to HEAD only announces: nobody waits there to find out.
+    in_doubt = request_method == b"HEAD" and (chunked or bool(length))
     if status < 200 or status in (204, 304) or request_method == b"HEAD":
         # What such a response says about length, it says about a body that does not follow.
         if length is not None and status >= 200 and status != 204:
@@ -299,7 +322,7 @@ def read_response(
         reason=reason,
         body=body,
         length=length or 0,
-        reusable=persistent and body is not Body.UNTIL_CLOSE,
+        reusable=persistent and body is not Body.UNTIL_CLOSE and not in_doubt,
         lines=lines,
     )
 

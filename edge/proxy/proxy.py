@@ -8,12 +8,14 @@ from edge.counters import Counters
 from edge.pool import Pools
 from edge.proxy.complaints import Complaints
 from edge.proxy.downstream import Downstream
+from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
 from edge.route import RouteTable
 from gslb.fleet import Edge, Fleet
 
 _SLOWEST_TICK = 1.0
 _FASTEST_TICK = 0.02
+_MOST_TURNED_AWAY = 1000  # connections over the limit that hear why; those beyond are just closed
 
 
 class Proxy:
@@ -35,19 +37,13 @@ class Proxy:
         self.time = loop.time
         self.counters = Counters()
         self.complain = Complaints(loop.time)
-        self.draining = False
+        self.draining = False  # responses say goodbye, and the health path tells DNS nodes to look elsewhere
+        self.leaving = False  # nothing new is taken on
         self.via = edge.name
         self.via_token = f" {edge.name},".lower().encode()
         self.region_mark = f"X-GSLB-Region: {edge.region}\r\n".encode()
         self.connections: set[Downstream] = set()
-        full = f"region {edge.region} has {settings.max_connections} connections at this edge, its limit"
-        self.too_many_connections = local_response(
-            503,
-            explanation(503, full, "-"),
-            request_id="-",
-            region=edge.region,
-            keep_alive=False,
-        )
+        self._turned_away: set[Downstream] = set()
         self._emptied = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
         shortest = min(
@@ -64,15 +60,31 @@ class Proxy:
     def admit(self, connection: Downstream) -> bool:
         """Take on a new connection; False when the edge has as many as it may."""
         self.counters.connections += 1
-        self.connections.add(connection)
-        if len(self.connections) <= self.settings.max_connections:
+        if len(self.connections) < self.settings.max_connections:
+            self.connections.add(connection)
             return True
         self.counters.connections_refused += 1
         self.counters.refused(503)
         self.complain("too many connections", limit=self.settings.max_connections)
         return False
 
+    def turn_away(self, connection: Downstream) -> bytes | None:
+        """What to tell a connection that was not admitted; None when too many are being told already."""
+        if len(self._turned_away) >= min(_MOST_TURNED_AWAY, self.settings.max_connections):
+            return None
+        self._turned_away.add(connection)
+        request_id = new_request_id().decode()
+        full = f"region {self.region} has {self.settings.max_connections} connections at this edge, its limit"
+        return local_response(
+            503,
+            explanation(503, full, request_id),
+            request_id=request_id,
+            region=self.region,
+            keep_alive=False,
+        )
+
     def forget(self, connection: Downstream) -> None:
+        self._turned_away.discard(connection)
         self.connections.discard(connection)
         if not self.connections:
             self._emptied.set()
@@ -84,7 +96,7 @@ class Proxy:
     def _tick(self) -> None:
         self._ticking = self.loop.call_later(self._tick_interval, self._tick)
         now = self.time()
-        for connection in tuple(self.connections):
+        for connection in (*self.connections, *self._turned_away):
             connection.check(now)
         self.pools.expire_idle(now - self.settings.server_idle_timeout)
 
@@ -93,7 +105,7 @@ class Proxy:
 
         Idle connections are closed at once, others say `Connection: close` with their response.
         """
-        self.draining = True
+        self.draining = self.leaving = True
         self.pools.close_idle()
         for connection in tuple(self.connections):
             connection.close_if_idle()
@@ -106,7 +118,7 @@ class Proxy:
             pass
         left = tuple(self.connections)
         cut_off = sum(connection.busy for connection in left)
-        for connection in left:
+        for connection in (*left, *self._turned_away):
             connection.abort()
         return cut_off
 

@@ -100,11 +100,20 @@ class Reach:
         except (OSError, UnicodeError) as error:
             # UnicodeError: a host name that cannot be one. OSError: everything else, resolving included.
             reason = getattr(error, "strerror", None) or str(error)
+        except Exception as error:
+            # Whatever it is: the request must not wait for a task that has ended.
+            reason = repr(error)
         else:
             self._connecting = None
-            self._seeker.reached(upstream)
-            return
+            if upstream.usable:
+                self._seeker.reached(upstream)
+                return
+            # Its end was read before this task went on. Nothing was sent, so any request may go elsewhere.
+            upstream.close()
+            reason = "closed the connection at once"
         self._connecting = None
         server.connect_failures += 1
-        proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
-        self.next(timed_out=timed_out)
+        try:
+            proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
+        finally:
+            self.next(timed_out=timed_out)

@@ -10,10 +10,11 @@ class Request:
     """Filled by the client's connection, emptied by the exchange.
 
     body: parts not yet forwarded; buffered: their bytes. complete: nothing more will come.
+    last: the parser takes what follows for no request, whatever the fields seem to say.
     refusal: set when what came is not a request that can be forwarded.
     """
 
-    __slots__ = ("body", "buffered", "complete", "fields", "method", "refusal", "target", "version")
+    __slots__ = ("body", "buffered", "complete", "fields", "last", "method", "refusal", "target", "version")
 
     def __init__(self) -> None:
         self.method = b""
@@ -23,6 +24,7 @@ class Request:
         self.body: list[bytes] = []
         self.buffered = 0
         self.complete = False
+        self.last = False
         self.refusal: Refusal | None = None
 
     def take(self) -> bytes:

@@ -46,8 +46,9 @@ class Upstream(asyncio.Protocol):
         "_closed",
         "_done",
         "_fields",
+        "_grew",
         "_head",
-        "_head_bytes",
+        "_loose_bytes",
         "_max_header_bytes",
         "_parser",
         "_reading_paused",
@@ -55,6 +56,7 @@ class Upstream(asyncio.Protocol):
         "_refusal",
         "_status",
         "_transport",
+        "_unsent",
         "idle_since",
         "receiver",
         "server",
@@ -76,7 +78,9 @@ class Upstream(asyncio.Protocol):
 
     def _forget_response(self) -> None:
         self._fields: Fields = []
-        self._head_bytes = 0
+        self._loose_bytes = 0  # come since anything was complete: a head, or a piece of the body
+        self._grew = False
+        self._unsent = 0
         self._status = b""
         self._head: ResponseHead | None = None
         self._done = False
@@ -102,6 +106,11 @@ class Upstream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
+
+    def took(self) -> bool:
+        """Whether the server has taken any of what waits for it since this was last asked."""
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        return self._unsent < before
 
     def pause_reading(self) -> None:
         if not self._reading_paused and self.usable:
@@ -134,9 +143,9 @@ class Upstream(asyncio.Protocol):
             self._retire()
             return
         self._received = True
-        if self._head is None:
-            self._head_bytes += len(data)
         failure = ""
+        self._grew = False
+        head_was_complete = self._head is not None
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
@@ -145,12 +154,17 @@ class Upstream(asyncio.Protocol):
                 failure = refusal.reason if refusal else f"the server broke the protocol ({error})"
             elif self._head is not None:
                 self._head.reusable = False
+        # The parser shows a field only when it is whole: bound what it holds back.
+        if self._grew or (self._head is not None and not head_was_complete):
+            self._loose_bytes = 0
+        else:
+            self._loose_bytes += len(data)
         if self._done:
             self._finish(receiver)
         elif failure:
             self._fail(failure)
-        elif self._head is None and self._head_bytes > self._max_header_bytes:
-            self._fail("the server's response head is too large")
+        elif self._loose_bytes > self._max_header_bytes:
+            self._fail(f"the server's response {'trailer' if self._head else 'head'} is too large")
         else:
             receiver.response_flush()
 
@@ -234,7 +248,7 @@ class Upstream(asyncio.Protocol):
             self._refusal = refusal
             raise
         if status < 200:
-            self._head_bytes = 0
+            self._loose_bytes = 0
             receiver.informational(head)
             return
         self._head = head
@@ -245,9 +259,12 @@ class Upstream(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._done:
             raise Refusal(502, "the server sent a body where none belongs")
+        self._grew = True
         if self.receiver is not None:
             self.receiver.response_body(data)
 
     def on_message_complete(self) -> None:
         if self._head is not None:
             self._done = True
+            # Where the parser sees an end that the fields do not seem to say, it reads nothing more.
+            self._head.reusable = self._head.reusable and self._parser.should_keep_alive()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,7 @@ from gslb.config.values import (
     TtlSeconds,
     listed,
     parse_address,
+    parse_duration,
 )
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
@@ -328,6 +329,14 @@ class RouteEntry(Entry):
     pool: PoolReference = Field(description="where they go")
 
 
+def _duration_or_none(value: object) -> float:
+    no_time = not isinstance(value, bool) and str(value).strip().lower() in ("0", "0.0", "0s", "0ms")
+    return 0.0 if no_time else parse_duration(value)
+
+
+_Pause = Annotated[float, PlainValidator(_duration_or_none, json_schema_input_type=Duration | Literal[0])]
+
+
 class EdgeSection(Entry):
     """Bounds and timeouts of every edge."""
 
@@ -357,6 +366,10 @@ class EdgeSection(Entry):
         _EDGE.max_connections, description="client connections at a time"
     )
     report_interval: Duration = Field(_EDGE.report_interval, description="from one report to the next")
+    lame_duck: _Pause = Field(
+        _EDGE.lame_duck,
+        description="how long a stopping edge goes on serving whoever comes; `0s` for not at all",
+    )
     drain_timeout: Duration = Field(
         _EDGE.drain_timeout, description="how long a stopping edge waits for its requests"
     )

@@ -78,7 +78,7 @@ def make_fleet(
         redis=RedisSettings(),
         geo=GeoSettings(),
         dns=DnsSettings(nodes={}),
-        edge=replace(EdgeSettings(), **settings),
+        edge=replace(EdgeSettings(lame_duck=0.0), **settings),
     )
 
 

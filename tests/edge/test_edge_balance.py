@@ -115,3 +115,22 @@ def test_least_connections_picks_the_least_for_its_weight() -> None:
 def test_least_connections_rotates_ties() -> None:
     method = LeastConnections(servers(1, 1, 1))
     assert Counter(next(method.candidates("")).name for _ in range(9)) == {"a": 3, "b": 3, "c": 3}
+
+
+def test_least_connections_does_not_double_the_share_of_a_holes_successor() -> None:
+    pool = servers(1, 1, 1, 1)
+    pool[1].usable = False
+    method = LeastConnections(pool)
+    assert Counter(next(method.candidates("")).name for _ in range(300)) == {"a": 100, "c": 100, "d": 100}
+
+
+def test_least_connections_follows_weights_while_nothing_else_is_in_flight() -> None:
+    pool = servers(1, 4)
+    method = LeastConnections(pool)
+    assert {next(method.candidates("")).name for _ in range(9)} == {"b"}
+    taken = []
+    for _ in range(5):
+        server = next(method.candidates(""))
+        server.in_flight += 1
+        taken.append(server.name)
+    assert Counter(taken) == {"a": 1, "b": 4}

@@ -60,6 +60,23 @@ def test_what_a_client_claims_about_itself_is_replaced() -> None:
     assert b"for=x" not in data
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"X_Forwarded_For",
+        b"x-forwarded_proto",
+        b"X_Real_IP",
+        b"X_Request_Id",
+        b"Content_Length",
+        b"Transfer_encoding",
+    ],
+)
+def test_names_that_servers_take_for_the_edges_own_are_dropped(name: bytes) -> None:
+    data = forwarded(read(HOST, (name, b"6.6.6.6"), (b"X_Custom", b"kept")))
+    assert b"6.6.6.6" not in data
+    assert b"X_Custom: kept\r\n" in data
+
+
 def test_hop_by_hop_fields_and_those_connection_names_stay_here() -> None:
     head = read(
         HOST,
@@ -202,7 +219,10 @@ def test_any_head_is_refused_or_forwarded_with_one_host_and_one_framing(fields: 
         (200, b"GET", [(b"Content-Length", b"3")], Body.LENGTH, True),
         (200, b"GET", [(b"Transfer-Encoding", b"chunked")], Body.CHUNKED, True),
         (200, b"GET", [], Body.UNTIL_CLOSE, False),
-        (200, b"HEAD", [(b"Content-Length", b"3")], Body.NONE, True),
+        (200, b"HEAD", [(b"Content-Length", b"0")], Body.NONE, True),
+        (200, b"HEAD", [], Body.NONE, True),
+        (200, b"HEAD", [(b"Content-Length", b"3")], Body.NONE, False),
+        (200, b"HEAD", [(b"Transfer-Encoding", b"chunked")], Body.NONE, False),
         (204, b"GET", [], Body.NONE, True),
         (304, b"GET", [(b"Content-Length", b"3")], Body.NONE, True),
         (200, b"GET", [(b"Content-Length", b"3"), (b"Connection", b"close")], Body.LENGTH, False),

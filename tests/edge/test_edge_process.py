@@ -15,7 +15,18 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from edge_stage import REGION, Origin, Stage, answering, make_fleet, ok, read_message, tcp_check, until
+from edge_stage import (
+    REGION,
+    Origin,
+    Stage,
+    answering,
+    make_fleet,
+    ok,
+    read_head,
+    read_message,
+    tcp_check,
+    until,
+)
 
 from edge.admin import edge_app
 from edge.counters import Counters
@@ -144,6 +155,72 @@ async def test_leaving_finishes_what_is_in_flight_and_says_goodbye(stage: Stage)
         await leaving
 
 
+async def test_whoever_comes_while_it_is_a_lame_duck_is_served(stage: Stage) -> None:
+    origin = await stage.origin(answering(ok()))
+    edge = Running(make_fleet({"web": [origin.address]}, lame_duck=600.0))
+    await edge.process.start()
+    stage.port = edge.process.listening[0].port
+    reader, writer = await stage.connect()
+    leaving = asyncio.ensure_future(edge.process.stop())
+    await until(lambda: edge.process.proxy.draining)
+    health = await stage.ask(b"GET /.gslb/health HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (health.status, health.body.splitlines()[0]) == (503, b"draining")
+    response = await stage.ask(GET)
+    assert (response.status, response.get("connection"), response.trailing_data) == (200, "close", b"")
+    writer.write(GET)  # on a connection from before
+    assert (await read_message(reader)).get("connection") == "close"
+    writer.close()
+    assert not leaving.done()
+    edge.process.hurry()
+    async with asyncio.timeout(10):
+        await leaving
+    with pytest.raises(ConnectionRefusedError):
+        await stage.connect()
+
+
+async def test_connections_that_wait_to_be_accepted_are_served_before_the_listener_goes(stage: Stage) -> None:
+    origin = await stage.origin(answering(ok()))
+    edge = Running(make_fleet({"web": [origin.address]}, lame_duck=0.0))
+    await edge.process.start()
+    # The kernel takes the connection and its request; the loop has had no turn to see either.
+    waiting = socket.create_connection(("127.0.0.1", edge.process.listening[0].port))
+    waiting.sendall(GET)
+    leaving = asyncio.ensure_future(edge.process.stop())
+    reader, writer = await asyncio.open_connection(sock=waiting)
+    response = await read_message(reader)
+    assert (response.status, response.get("connection")) == (200, "close")
+    writer.close()
+    async with asyncio.timeout(10):
+        await leaving
+
+
+async def test_a_keep_alive_promised_before_does_not_hold_up_leaving(stage: Stage) -> None:
+    gate = asyncio.Event()
+
+    async def halting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        await gate.wait()
+        writer.write(b"half")
+        await reader.read()
+
+    origin = await stage.origin(halting)
+    edge = Running(make_fleet({"web": [origin.address]}, drain_timeout=600.0))
+    await edge.process.start()
+    stage.port = edge.process.listening[0].port
+    reader, writer = await stage.connect()
+    writer.write(GET)
+    head = await read_head(reader)
+    assert head.get("connection") is None
+    leaving = asyncio.ensure_future(edge.process.stop())
+    await until(lambda: edge.process.proxy.leaving)
+    gate.set()
+    async with asyncio.timeout(10):
+        assert await reader.read() == b"halfhalf"
+        writer.close()
+        await leaving
+
+
 async def test_leaving_does_not_wait_longer_than_the_drain_time_out(stage: Stage) -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -210,6 +287,7 @@ pools:
   web: {{method: round_robin}}
 routes:
   - {{path: /, pool: web}}
+edge: {{lame_duck: {lame_duck}}}
 """
 
 
@@ -223,10 +301,12 @@ COMMAND = (sys.executable, "-c", "from edge.cli import main; main()")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-async def test_the_command_serves_says_when_and_leaves_on_sigterm(stage: Stage, tmp_path: Path) -> None:
+async def test_the_command_serves_says_when_and_leaves_on_sigterm_at_once_on_the_second(
+    stage: Stage, tmp_path: Path
+) -> None:
     origin = await stage.origin(answering(ok()))
     port = free_port()
-    (tmp_path / "regions.yaml").write_text(CONFIG.format(port=port, server=origin.address))
+    (tmp_path / "regions.yaml").write_text(CONFIG.format(port=port, server=origin.address, lame_duck="10m"))
     ready = tmp_path / "ready"
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
@@ -242,6 +322,10 @@ async def test_the_command_serves_says_when_and_leaves_on_sigterm(stage: Stage, 
             response = await client.get(f"http://127.0.0.1:{port}/")
             assert (response.status_code, response.headers["x-gslb-server"]) == (200, str(origin.address))
             process.send_signal(signal.SIGTERM)
+            while (await client.get(f"http://127.0.0.1:{port}/.gslb/health")).status_code != 503:
+                pass
+            assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 200
+            process.send_signal(signal.SIGTERM)  # enough of it
             async with asyncio.timeout(10):
                 _, errors = await process.communicate()
         assert process.returncode == 0
@@ -263,7 +347,9 @@ async def test_the_command_serves_says_when_and_leaves_on_sigterm(stage: Stage, 
 def test_mistakes_are_told_and_end_the_command(
     tmp_path: Path, config: str, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    (tmp_path / "regions.yaml").write_text(config.format(port=free_port(), server="127.0.0.1:1"))
+    (tmp_path / "regions.yaml").write_text(
+        config.format(port=free_port(), server="127.0.0.1:1", lame_duck="0s")
+    )
     ended = subprocess.run(
         [*COMMAND, *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
     )
