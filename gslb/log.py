@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TextIO
 
@@ -17,6 +18,21 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class _UnfailingLogger(structlog.PrintLogger):
+    """Writes lines, and loses those that cannot be written: a full disk or a reader that went away must
+    not end the work that has something to tell."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the stream was closed
+            try:
+                super().msg(message)
+            except UnicodeEncodeError as error:
+                super().msg(message.encode(error.encoding, "backslashreplace").decode(error.encoding))
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def configure_logging(
@@ -39,6 +55,6 @@ def configure_logging(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: _UnfailingLogger(out),
         cache_logger_on_first_use=False,
     )

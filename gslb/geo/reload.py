@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -39,10 +40,15 @@ class LocatorSource:
         self._callbacks.append(callback)
 
     async def watch(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Look for replaced files every `settings.poll` seconds, until cancelled."""
+        """Look for replaced files every `settings.poll` seconds, until cancelled; nothing else ends it."""
         while True:
             await pause(self._settings.poll)
-            await self.check()
+            try:
+                await self.check()
+            except Exception:
+                # Whatever it is may pass. Even telling of it may fail, with a log that was set up elsewhere.
+                with suppress(Exception):
+                    _log.exception("looking for replaced geo databases failed; it is tried again")
 
     async def check(self) -> bool:
         """Look once; whether a new Locator was swapped in. Never raises for what is wrong with a file."""
@@ -92,7 +98,10 @@ class LocatorSource:
 
     def _swap(self, locator: Locator) -> None:
         self.current = locator
+        for callback in self._callbacks:
+            try:
+                callback(locator)
+            except Exception:
+                _log.exception("a subscriber failed over new geo databases")
         for described in locator.describe():
             _log.info("geo database in use", path=described.path, type=described.type, built=described.built)
-        for callback in self._callbacks:
-            callback(locator)

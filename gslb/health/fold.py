@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gslb.fleet import Fleet, Region
 from gslb.health.quorum import NOT_OBSERVED, conclude
@@ -18,19 +18,21 @@ def fold_world(
     *,
     at: float,
     store_read_at: float | None,
+    settle: Callable[[TargetState], TargetState] = lambda state: state,
 ) -> World:
     """The world at `at` (seconds since 1970), from what is fresh then.
 
     Freshness of observations and reports is the caller's business (leases); overrides that have ended and
     whatever concerns no region of the fleet are left out here. Of several overrides (reports) for one
-    region (edge) the latest counts.
+    region (edge) the latest counts. settle: has the last word on what follows for each target.
     """
     heard: defaultdict[str, list[Observation]] = defaultdict(list)
     for observation in observations:
         heard[observation.target].append(observation)
     standing = _standing_overrides(overrides, at)
     regions = {
-        name: _region_state(region, heard, standing.get(name)) for name, region in fleet.regions.items()
+        name: _region_state(region, heard, standing.get(name), settle)
+        for name, region in fleet.regions.items()
     }
     observers = {
         observation.observer
@@ -53,10 +55,14 @@ def region_targets(region: Region) -> dict[str, str]:
 
 
 def _region_state(
-    region: Region, heard: Mapping[str, list[Observation]], override: Override | None
+    region: Region,
+    heard: Mapping[str, list[Observation]],
+    override: Override | None,
+    settle: Callable[[TargetState], TargetState],
 ) -> RegionState:
     targets = {
-        address: conclude(target, heard.get(target, ())) for address, target in region_targets(region).items()
+        address: settle(conclude(target, heard.get(target, ())))
+        for address, target in region_targets(region).items()
     }
     states = tuple(targets.values())
     verdict = _region_verdict(states)

@@ -26,7 +26,8 @@ _log = structlog.get_logger(__name__)
 class Prober:
     """Probes `targets` (by target name: the check, and where to send it), at most once each at a time.
 
-    on_observation is called on the event loop after every outcome. `random` and `sleep` are for tests.
+    on_observation is called on the event loop after every outcome; if it raises, that is logged, and probing
+    goes on. `random` and `sleep` are for tests.
     """
 
     def __init__(
@@ -101,7 +102,14 @@ class Prober:
             epoch=self._epoch,
         )
         self._observations[target] = observation
-        self._on_observation(observation)
+        self._tell(observation)
+
+    def _tell(self, observation: Observation) -> None:
+        # All targets share one task group: an error that escaped here would end the probing of all of them.
+        try:
+            self._on_observation(observation)
+        except Exception:
+            _log.exception("an observation could not be passed on", target=observation.target)
 
     async def _outcome(self, target: str, check: HealthCheck, address: SocketAddress) -> ProbeOutcome:
         # Checks promise not to raise. One that breaks its promise must not end the watch over its target,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gslb.health.verdict import reason_class
 from gslb.world import Observation, TargetState, Verdict
@@ -32,6 +33,25 @@ def conclude(target: str, observations: Iterable[Observation]) -> TargetState:
     since = sorted(voice.since for voice in agreeing)[quorum - 1]
     reason = f"{len(agreeing)} of {_count(len(opinions), 'observer')}: {_commonest_reason(agreeing)}"
     return TargetState(target, verdict, since, reason, flip_in, voices)
+
+
+def brought_down_by_silence(before: TargetState, now: TargetState) -> bool:
+    """Whether a target that was UP is DOWN `now` only because observers are not heard any more.
+
+    So it is unless those who say DOWN are a majority even of all who had an opinion `before`.
+    """
+    if before.verdict is not Verdict.UP or now.verdict is not Verdict.DOWN:
+        return False
+    opinions = sum(voice.verdict is not Verdict.UNKNOWN for voice in before.observations)
+    return 2 * sum(voice.verdict is Verdict.DOWN for voice in now.observations) <= opinions
+
+
+def kept(before: TargetState, now: TargetState, why: str) -> TargetState:
+    """The verdict of `before` for what is heard `now`."""
+    flip_in = min(before.flip_in, now.flip_in)
+    return replace(
+        before, reason=f"{before.reason}; held, {why}", flip_in=flip_in, observations=now.observations
+    )
 
 
 def _latest_of_each(observations: Iterable[Observation]) -> tuple[Observation, ...]:

@@ -208,7 +208,13 @@ def _sensible(fields: Fields) -> Fields:
 
 
 def _moment(text: str) -> float:
-    return round(parse_iso(text), 3)
+    """To the millisecond; raises ValueError as well for what `iso` could not write again, legibly."""
+    moment = round(parse_iso(text), 3)
+    try:
+        parse_iso(iso(moment))
+    except (OverflowError, OSError):
+        raise ValueError(text) from None
+    return moment
 
 
 def _whole(text: str) -> int:

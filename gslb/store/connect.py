@@ -24,8 +24,13 @@ SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 UNREACHABLE = (RedisError, OSError, TimeoutError, EOFError)
 """What the client raises when Redis is away, or answers with an error."""
 
-_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^/]*@")
+# Up to the last @, whatever is in between: a password may have been written down with slashes unescaped.
+_PASSWORD = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
 _PASSWORD_OPTION = re.compile(r"([?&](?:\w*password)=)[^&#]*", re.IGNORECASE)
+
+
+class _UrlError(ValueError):
+    """What is wrong with a URL, in words that quote nothing of it."""
 
 
 def redact(url: str) -> str:
@@ -39,7 +44,10 @@ def connect(settings: RedisSettings) -> redis.Redis:
     Raises StoreError when there is no URL, or the URL is not one we can use.
     """
     if settings.url is None:
-        raise StoreError("no Redis is configured", hint="set redis.url in regions.yaml")
+        raise StoreError(
+            "no Redis is configured",
+            hint="set redis.url in the fleet's file, or use the admin side of the DNS node",
+        )
     url = settings.url.reveal()
     # One attempt for one command: who calls decides about the next attempt, and when.
     # RESP2 is what every Redis, Valkey and proxy in between speaks alike.
@@ -52,16 +60,23 @@ def connect(settings: RedisSettings) -> redis.Redis:
     }
     scheme = url.partition(":")[0].lower()
     if scheme not in SCHEMES:
+        shown = redact(url) if "://" in url else "redis.url"
         raise StoreError(
-            f"{redact(url)} is not a Redis URL we can use", hint=f"known schemes: {', '.join(SCHEMES)}"
+            f"{shown} is not a Redis URL we can use", hint=f"known schemes: {', '.join(SCHEMES)}"
         )
     try:
         if scheme == "redis+sentinel":
             return _through_sentinel(url, options)
         client: redis.Redis = redis.Redis.from_url(url, **options)
         return client
-    except (ValueError, TypeError) as error:
+    except _UrlError as error:
         raise StoreError(f"{redact(url)} is not a legal Redis URL: {error}") from None
+    except (ValueError, TypeError):
+        # Their words may quote any part of the URL, and what looks like a port may be a password's beginning.
+        raise StoreError(
+            f"{redact(url)} is not a legal Redis URL",
+            hint="redis://[user:password@]host:port/database; write %2F for a slash in a password",
+        ) from None
 
 
 async def disconnect(client: redis.Redis) -> None:
@@ -93,7 +108,7 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
     sentinels = [_sentinel(host) for host in hosts.split(",")]
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError("the sentinels' service is missing: redis+sentinel://host:port,host:port/service")
+        raise _UrlError("the sentinels' service is missing: redis+sentinel://host:port,host:port/service")
     query = dict(parse_qsl(parts.query))
     sentinel_options = dict(options)
     if "sentinel_password" in query:
@@ -110,5 +125,5 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
 def _sentinel(text: str) -> SocketAddress:
     match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:\[\]]+)(?::(?P<port>\d+))?", text)
     if match is None:
-        raise ValueError(f"{text!r} is not a sentinel's host:port")
+        raise _UrlError("one of the hosts is not a sentinel's host:port")
     return SocketAddress(match["v6"] or match["host"], int(match["p6"] or match["port"] or 26379))

@@ -8,20 +8,27 @@ from dataclasses import dataclass, replace
 from gslb.clock import Clock
 from gslb.fleet import Fleet
 from gslb.health.fold import fold_world, region_targets
+from gslb.health.quorum import brought_down_by_silence, kept
 from gslb.health.verdict import is_news
-from gslb.world import Observation, Override, Report, World
+from gslb.world import Observation, Override, Report, TargetState, Verdict, World
+
+SILENT_AFTER_LEASES = 3
+SILENT_AFTER_ROUNDS = 3
+"""So many leases, and so many of the fleet's slowest rounds of probing, without an outcome, and this process
+no longer says to others what it once saw: its prober is stuck or dead."""
 
 
 @dataclass(slots=True)
 class _Held:
     """An observation under a lease. `told` is what the world shows: the last one that was news.
 
-    lease_end: by the monotonic clock; None for this process's own, which always count.
+    lease_end: by the monotonic clock; None for this process's own, which always count. heard_at: likewise.
     """
 
     told: Observation
     latest: Observation
     lease_end: float | None
+    heard_at: float
 
 
 class Ledger:
@@ -30,6 +37,11 @@ class Ledger:
     Invariants: of one observer and target the greatest (epoch, sequence) is held. A foreign record ends
     with its lease and never before: that Redis no longer has it proves nothing. Own records end only when
     they are replaced. Overrides end when their time is over, or when Redis was read and has none.
+
+    While Redis is away, and for a grace after it is back, in which everyone alive is heard again, leases
+    that end take no target from UP to DOWN: that others are not heard is then no news of the target. What
+    was UP is held until this process itself sees it go down, or until a majority of those who were heard
+    before says so.
     """
 
     def __init__(self, fleet: Fleet, observer: str, clock: Clock) -> None:
@@ -39,6 +51,11 @@ class Ledger:
         self._reports: dict[tuple[str, str], tuple[Report, float | None]] = {}
         self._overrides: dict[str, Override] = {}
         self._store_read_at: float | None = None
+        self._store_is_away = False
+        self._back_until = 0.0
+        self._down_at_loss: dict[str, float] = {}
+        self._before: dict[str, TargetState] = {}
+        self._held_up: dict[str, TargetState] = {}
         self.use_fleet(fleet)
 
     def use_fleet(self, fleet: Fleet) -> None:
@@ -47,6 +64,10 @@ class Ledger:
         self._targets = frozenset(
             target for region in fleet.regions.values() for target in region_targets(region).values()
         )
+        checks = [region.check for region in fleet.regions.values()]
+        checks += [pool.check for pool in fleet.pools.values()]
+        slowest = max((check.interval + check.timeout for check in checks), default=0.0)
+        self._silent_after = max(SILENT_AFTER_LEASES * fleet.redis.lease, SILENT_AFTER_ROUNDS * slowest)
         self._world = fold_world(fleet, (), (), (), at=self._clock.now(), store_read_at=None)
         self.refold()
 
@@ -79,11 +100,11 @@ class Ledger:
     def _hold(self, observation: Observation, lease_end: float | None, held: _Held | None) -> bool:
         if held is None:
             held = self._observations[observation.target, observation.observer] = _Held(
-                observation, observation, lease_end
+                observation, observation, lease_end, self._clock.monotonic()
             )
             return True
         news = is_news(held.told, observation)
-        held.latest, held.lease_end = observation, lease_end
+        held.latest, held.lease_end, held.heard_at = observation, lease_end, self._clock.monotonic()
         if news:
             held.told = observation
         return news
@@ -113,6 +134,22 @@ class Ledger:
         """Everything that Redis has was heard just now."""
         self._store_read_at = self._clock.now()
 
+    def store_lost(self) -> None:
+        """Redis is away: from now on nothing follows from silence."""
+        if not self._store_is_away:
+            self._store_is_away = True
+            self._down_at_loss = {
+                target: own.told.since
+                for (target, observer), own in self._observations.items()
+                if observer == self._observer and own.told.verdict is Verdict.DOWN
+            }
+
+    def store_back(self, grace: float) -> None:
+        """Redis is read and written again; within `grace` seconds all others that are alive will be heard."""
+        if self._store_is_away:
+            self._store_is_away = False
+            self._back_until = self._clock.monotonic() + grace
+
     def own_observation_of(self, target: str) -> Observation | None:
         held = self._observations.get((target, self._observer))
         return held.latest if held is not None else None
@@ -122,8 +159,16 @@ class Ledger:
         return report if lease_end is None else None
 
     def own_observations(self) -> tuple[Observation, ...]:
-        """The latest of each target that this process observes."""
-        return tuple(held.latest for held in self._observations.values() if held.lease_end is None)
+        """The latest of each target that this process observes, but for those it has not looked at for long.
+
+        A check may be slower than a lease: what counts is whether several rounds were missed.
+        """
+        since = self._clock.monotonic() - self._silent_after
+        return tuple(
+            own.latest
+            for own in self._observations.values()
+            if own.lease_end is None and own.heard_at >= since
+        )
 
     def own_reports(self) -> tuple[Report, ...]:
         return tuple(report for report, lease_end in self._reports.values() if lease_end is None)
@@ -141,6 +186,8 @@ class Ledger:
         ]
         ends += [end - monotonic for _, end in self._reports.values() if end is not None]
         ends += [override.until - now for override in self._overrides.values() if override.until is not None]
+        if self._held_up and not self._store_is_away:
+            ends.append(self._back_until - monotonic)
         return max(0.0, min(ends)) if ends else None
 
     def refold(self) -> bool:
@@ -150,6 +197,7 @@ class Ledger:
         """
         self._drop_ended()
         old = self._world
+        self._before = self._verdicts_to_hold(old)
         new = fold_world(
             self._fleet,
             (held.told for held in self._observations.values()),
@@ -157,6 +205,7 @@ class Ledger:
             self._overrides.values(),
             at=self._clock.now(),
             store_read_at=self._store_read_at,
+            settle=self._settle,
         )
         same_regions = _same_regions(old, new)
         if same_regions:
@@ -165,6 +214,29 @@ class Ledger:
         return not (
             same_regions and old.observers == new.observers and _said(old.reports) == _said(new.reports)
         )
+
+    def _verdicts_to_hold(self, world: World) -> dict[str, TargetState]:
+        """The last verdicts on all targets before silence began to tell; none while Redis is there."""
+        if not self._store_is_away and self._clock.monotonic() >= self._back_until:
+            self._held_up.clear()
+            return {}
+        states = (state for region in world.regions.values() for state in region.targets.values())
+        return {state.target: state for state in states} | self._held_up
+
+    def _settle(self, now: TargetState) -> TargetState:
+        """What holds for a target: what was heard, but a verdict that silence alone would end is held."""
+        before = self._before.get(now.target)
+        own = self._observations.get((now.target, self._observer))
+        saw_it_go_down = (
+            own is not None
+            and own.told.verdict is Verdict.DOWN
+            and own.told.since != self._down_at_loss.get(now.target)
+        )
+        if before is None or saw_it_go_down or not brought_down_by_silence(before, now):
+            self._held_up.pop(now.target, None)
+            return now
+        self._held_up[now.target] = before
+        return kept(before, now, "as Redis is away" if self._store_is_away else "as Redis was away")
 
     def _drop_ended(self) -> None:
         monotonic, now = self._clock.monotonic(), self._clock.now()

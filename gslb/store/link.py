@@ -37,7 +37,8 @@ class Link:
 
     read(client, keys): read these keys, or everything for None. write(client, renew): write what is due,
     and with `renew` everything of our own. Both raise what the client raises when Redis is away.
-    ignores(key): whether a nudge for `key` is of no interest.
+    ignores(key): whether a nudge for `key` is of no interest. changed(connected): told whenever Redis is
+    back, and after every failure.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Link:
         write: Callable[[redis.Redis, bool], Awaitable[None]],
         *,
         ignores: Callable[[str], bool] = lambda key: False,
+        changed: Callable[[bool], None] = lambda connected: None,
         random: Random | None = None,
     ) -> None:
         self.client = connect(settings)
@@ -57,6 +59,7 @@ class Link:
         self._read = read
         self._write = write
         self._ignores = ignores
+        self._changed = changed
         self._random = random or Random()
         self._nudged: set[str] = set()
         self._read_in_full = False
@@ -76,7 +79,9 @@ class Link:
                     await self._linked()
                 except Exception as error:
                     failures = 0 if self.connected else failures + 1
-                    await self._lost(error)
+                    # Without this task the process would be blind for good; nothing on the way may end it.
+                    with contextlib.suppress(Exception):
+                        await self._lost(error)
                 _heed_cancellation()
                 delay = min(BACKOFF_MOST, BACKOFF_LEAST * 2 ** min(failures, 10))
                 await asyncio.sleep(delay * self._random.uniform(0.5, 1.0))
@@ -89,22 +94,28 @@ class Link:
         await self._read(self.client, None)
         await self._write(self.client, True)
         _heed_cancellation()
-        if self.last_error:
-            _log.info("redis is back")
+        was_away = bool(self.last_error)
         self.connected, self.last_error = True, ""
+        if was_away:
+            # A log that fails is no reason to give the link up again.
+            with contextlib.suppress(Exception):
+                _log.info("redis is back")
         self.first_attempt.set()
+        self._changed(True)
         await _until_one_fails(self._listen(), self._keep_reading(), self._keep_writing())
 
     async def _lost(self, error: BaseException) -> None:
         was_well = not self.last_error
         self.connected, self.last_error = False, reason(error)
         self.first_attempt.set()
+        self._changed(False)
+        # Sockets before words: a log that fails must not keep a broken connection in the pool.
+        with contextlib.suppress(*UNREACHABLE):
+            await self.client.connection_pool.disconnect()
         if not isinstance(error, UNREACHABLE):
             _log.error("the link to redis failed by our own fault; it starts again", exc_info=error)
         elif was_well:
             _log.warning("redis is away; going on with what is known", error=self.last_error)
-        with contextlib.suppress(*UNREACHABLE):
-            await self.client.connection_pool.disconnect()
 
     async def _listen(self) -> None:
         """Take nudges until the subscription breaks; without permission to listen the poll must do."""
@@ -162,7 +173,9 @@ class Link:
         pause = self._settings.lease / keys.RENEWALS_PER_LEASE
         next_renewal = loop.time() + pause * self._random.uniform(0.8, 1.0)
         while True:
-            renew = not await _is_set_by(self._write_wanted, next_renewal)
+            told = await _is_set_by(self._write_wanted, next_renewal)
+            # News that never end must not put off the renewal of all the rest.
+            renew = not told or loop.time() >= next_renewal
             self._write_wanted.clear()
             await self._write(self.client, renew)
             _heed_cancellation()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import redis.asyncio as redis
@@ -13,6 +13,9 @@ from gslb.store import events, keys
 from gslb.store.codec import Fields, encode_observation, encode_region_state, encode_report
 from gslb.store.commands import CONCLUDE, GONE, SEEN, WRITE_VERSIONED, Argument, Call, run
 from gslb.world import Observation, RegionState, Report
+
+_UNWRITABLE = (ValueError, OverflowError, OSError)
+"""What a moment that no calendar has makes of an attempt to write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How it went. superseded: keys under which somebody newer writes. refusals: errors Redis gave."""
+    """How it went. superseded: keys under which somebody newer writes. refusals: errors Redis gave,
+    and what could not even be asked of it."""
 
     superseded: tuple[str, ...]
     refusals: tuple[str, ...]
@@ -48,17 +52,9 @@ async def write(
     returned, as what could be written is written.
     """
     lease = int(settings.lease * 1000)
-    versioned = [
-        *(
-            _versioned(keys.observation(each.target, each.observer), each, encode_observation(each), lease)
-            for each in batch.observations
-        ),
-        *(
-            _versioned(keys.report(each.region, each.edge), each, encode_report(each), lease)
-            for each in batch.reports
-        ),
-    ]
-    verdicts = [_conclusion(state, change, author, lease, now) for state, change in batch.verdicts]
+    unwritable: list[str] = []
+    versioned = list(_versioned_calls(batch, lease, unwritable))
+    verdicts = list(_conclusions(batch, author, lease, now, unwritable))
     calls = [*versioned, *verdicts]
     if batch.observer is not None:
         calls.append(Call(SEEN, (keys.OBSERVERS,), (batch.observer,)))
@@ -76,7 +72,35 @@ async def write(
     superseded = tuple(
         call.keys[0] for call, reply in zip(versioned, replies[: len(versioned)], strict=True) if reply == 0
     )
-    return Written(superseded, tuple(dict.fromkeys(str(refusal) for refusal in refusals)))
+    return Written(superseded, tuple(dict.fromkeys([*map(str, refusals), *unwritable])))
+
+
+def _versioned_calls(batch: Batch, lease: int, unwritable: list[str]) -> Iterator[Call]:
+    """Calls for all records of this process; the keys of those that cannot be written go to `unwritable`.
+
+    One such record must not hold up the rest, or a node would lose its link over it again and again.
+    """
+    for observation in batch.observations:
+        key = keys.observation(observation.target, observation.observer)
+        try:
+            yield _versioned(key, observation, encode_observation(observation), lease)
+        except _UNWRITABLE as error:
+            unwritable.append(f"{key} cannot be written: {error}")
+    for report in batch.reports:
+        key = keys.report(report.region, report.edge)
+        try:
+            yield _versioned(key, report, encode_report(report), lease)
+        except _UNWRITABLE as error:
+            unwritable.append(f"{key} cannot be written: {error}")
+
+
+def _conclusions(batch: Batch, author: str, lease: int, now: float, unwritable: list[str]) -> Iterator[Call]:
+    """Likewise for verdicts, which follow in part from what others wrote."""
+    for state, change in batch.verdicts:
+        try:
+            yield _conclusion(state, change, author, lease, now)
+        except _UNWRITABLE as error:
+            unwritable.append(f"{keys.verdict(state.region)} cannot be written: {error}")
 
 
 def _versioned(key: str, record: Observation | Report, fields: Fields, lease: int) -> Call:

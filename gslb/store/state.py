@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -19,7 +20,7 @@ from gslb.store.commands import run
 from gslb.store.connect import UNREACHABLE, reason
 from gslb.store.events import Event, append_command, read_events
 from gslb.store.ledger import Ledger
-from gslb.store.link import Link
+from gslb.store.link import BACKOFF_MOST, Link
 from gslb.store.override import checked, cleared_event, delete_override, set_event, write_override
 from gslb.store.publish import Batch, write
 from gslb.store.watch import read_everything, read_keys
@@ -84,6 +85,8 @@ class StateStore:
         self._complained: set[str] = set()
         self._local_events: list[dict[str, str]] = []
         self._refusals: tuple[str, ...] = ()
+        self._rivalled = False
+        self._override_changes: Counter[str] = Counter()
 
     @property
     def world(self) -> World:
@@ -156,7 +159,9 @@ class StateStore:
         settings = self._fleet.redis
         if settings.url is None:
             return
-        self._link = Link(settings, self._read, self._write, ignores=self._is_no_news)
+        self._link = Link(
+            settings, self._read, self._write, ignores=self._is_no_news, changed=self._link_changed
+        )
         self._tasks.append(asyncio.create_task(self._link.run(), name="store link"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.timeout):
@@ -183,8 +188,7 @@ class StateStore:
                 await write_override(self._client(), override, self._clock.now())
             except UNREACHABLE as error:
                 self._refuse(error, "set")
-        self._ledger.hear_override(override.region, override)
-        self._fold()
+        self._decide_override(override.region, override)
 
     async def clear_override(self, region: str, by: str = "") -> bool:
         """End a region's override here and everywhere; False if there was none. Raises as set_override."""
@@ -197,9 +201,13 @@ class StateStore:
                 cleared = await delete_override(self._client(), region, by, self._clock.now())
             except UNREACHABLE as error:
                 self._refuse(error, "cleared")
-        self._ledger.hear_override(region, None)
-        self._fold()
+        self._decide_override(region, None)
         return cleared
+
+    def _decide_override(self, region: str, override: Override | None) -> None:
+        self._override_changes[region] += 1
+        self._ledger.hear_override(region, override)
+        self._fold()
 
     async def events(self, count: int = 100) -> list[dict[str, str]]:
         """The newest events, the newest first: at, kind, region, text. Raises StoreError if Redis is away."""
@@ -230,8 +238,18 @@ class StateStore:
         if self._link is not None:
             self._link.wake_writer()
 
+    def _link_changed(self, connected: bool) -> None:
+        if connected:
+            # Others renew within a lease, once they have found Redis again themselves.
+            redis_settings = self._fleet.redis
+            self._ledger.store_back(max(redis_settings.lease, BACKOFF_MOST + redis_settings.timeout))
+            self._fold()
+        else:
+            self._ledger.store_lost()
+
     async def _read(self, client: redis.Redis, wanted: Iterable[str] | None) -> None:
         """Hear what Redis has under `wanted`, or everything; see Link."""
+        changes_before = self._override_changes.copy()
         if wanted is None:
             heard = await read_everything(client, self._fleet, but_of=self._observer)
         else:
@@ -242,7 +260,9 @@ class StateStore:
         for report, lease in heard.reports:
             self._ledger.hear_report(report, min(lease, longest))
         for region, override in heard.overrides.items():
-            self._ledger.hear_override(region, override)
+            # What was set or cleared here meanwhile may be newer than what was read; the next reading tells.
+            if self._override_changes[region] == changes_before[region]:
+                self._ledger.hear_override(region, override)
         if wanted is None:
             self._ledger.read_in_full()
         self._complain(heard.unreadable)
@@ -262,9 +282,7 @@ class StateStore:
         except BaseException:
             self._due = due.overtaken_by(self._due)
             raise
-        self._complain(
-            dict.fromkeys(written.superseded, "another process writes it, or our clock was set back")
-        )
+        self._note_rival(written.superseded, renew)
         if written.refusals and written.refusals != self._refusals:
             _log.warning("redis refuses what we write", errors=written.refusals)
         self._refusals = written.refusals
@@ -291,6 +309,18 @@ class StateStore:
             observer=self._observer if observes else None,
             look_for_gone=renew and self._publishes_verdicts,
         )
+
+    def _note_rival(self, superseded: tuple[str, ...], renew: bool) -> None:
+        """One line when somebody newer turns out to write what is ours, however many keys it is."""
+        if superseded and not self._rivalled:
+            self._rivalled = True
+            _log.warning(
+                "another process runs under our name, or our clock was set back",
+                observer=self._observer,
+                key=superseded[0],
+            )
+        elif renew and not superseded:
+            self._rivalled = False
 
     def _complain(self, about: Mapping[str, str]) -> None:
         """One line a key, once."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sample_databases as databases
+import structlog
 from structlog.testing import capture_logs
 
 from gslb.errors import GeoError
@@ -156,6 +157,50 @@ async def test_watching_looks_after_every_pause(path: Path) -> None:
         await watching
     assert len(pauses) >= 2
     assert set(pauses) == {7.0}
+    assert _country(source) == "DE"
+
+
+async def test_a_failing_subscriber_harms_no_other(path: Path) -> None:
+    def fails(locator: Locator) -> None:
+        raise RuntimeError("no such luck")
+
+    source = _source(path)
+    told: list[Locator] = []
+    source.subscribe(fails)
+    source.subscribe(told.append)
+    databases.write(path, {"81.2.0.0/16": databases.FLAT})
+    with capture_logs() as lines:
+        assert await source.check()
+    assert told == [source.current]
+    assert lines[0]["event"] == "a subscriber failed over new geo databases"
+
+
+async def test_no_failure_ends_the_watch_not_even_one_to_tell_of_it(path: Path) -> None:
+    def fails(*_: object) -> dict[str, object]:
+        raise OSError("no space left on device")
+
+    source = _source(path)
+    told: list[Locator] = []
+    rounds = 0
+    second_round = asyncio.Event()
+    source.subscribe(told.append)
+
+    async def pause(seconds: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 2:
+            second_round.set()
+        await asyncio.sleep(0)
+
+    structlog.configure(processors=[fails])
+    databases.write(path, {"81.2.0.0/16": databases.FLAT})
+    watching = asyncio.create_task(source.watch(pause))
+    await asyncio.wait([watching, asyncio.create_task(second_round.wait())], return_when="FIRST_COMPLETED")
+    assert not watching.done()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+    assert told == [source.current], "subscribers come before words"
     assert _country(source) == "DE"
 
 

@@ -188,6 +188,29 @@ async def test_a_broken_check_is_a_failure_and_not_the_end() -> None:
     assert lines[0]["event"] == "a health check is broken"
 
 
+async def test_a_listener_that_fails_ends_no_probing() -> None:
+    clock = FakeClock()
+    night, told = Night(clock), []
+    check = HealthCheck("scripted", ScriptedCheck(), interval=1.0, timeout=0.5)
+
+    def listen(observation: Observation) -> None:
+        told.append(observation.target)
+        if observation.target == "r/bad":
+            raise OSError("no space left on device")
+
+    targets = {"r/bad": (check, ADDRESS), "r/good": (check, ADDRESS)}
+    prober = Prober(targets, "ns1", clock, listen, 1, random=Random(1), sleep=night.sleep)
+    with structlog.testing.capture_logs() as lines:
+        assert await prober.initial_round(30.0)
+        async with running(prober):
+            await night.pass_(5.0)
+    assert told.count("r/good") >= 4
+    assert told.count("r/bad") >= 4
+    assert {(line["event"], line["target"]) for line in lines} == {
+        ("an observation could not be passed on", "r/bad")
+    }
+
+
 async def test_cancelled_in_the_middle_of_a_probe_it_ends_and_says_nothing() -> None:
     clock = FakeClock()
     night, check = Night(clock), ScriptedCheck(release=asyncio.Event())

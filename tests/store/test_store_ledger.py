@@ -11,6 +11,7 @@ from small_fleet import observation, small_fleet
 
 from gslb.clock import FakeClock
 from gslb.errors import StoreError
+from gslb.health.fold import fold_world
 from gslb.store.ledger import Ledger
 from gslb.store.state import StateStore
 from gslb.world import Override, OverrideKind, Report, Verdict, World
@@ -153,6 +154,163 @@ def test_another_fleet_is_folded_from_what_is_known(ledger: Ledger) -> None:
     ledger.use_fleet(small_fleet(regions={"ap-south": ["203.0.113.1"]}))
     assert list(ledger.world.regions) == ["ap-south"]
     assert ledger.world.region("ap-south").verdict is Verdict.UP
+
+
+def hear_all(ledger: Ledger, lease: float = 10.0, **verdicts: Verdict) -> None:
+    for observer, seen in verdicts.items():
+        ledger.hear(observation(observer=observer, verdict=seen), lease)
+
+
+@pytest.fixture
+def alone(ledger: Ledger, clock: FakeClock) -> Ledger:
+    """This process sees the region down and two others see it up; then Redis goes away, and leases end."""
+    ledger.own(observation(observer="me", verdict=Verdict.DOWN))
+    hear_all(ledger, ns2=Verdict.UP)
+    hear_all(ledger, 12.0, ns3=Verdict.UP)
+    ledger.refold()
+    ledger.store_lost()
+    for _ in range(30):
+        clock.advance(0.5)
+        ledger.refold()
+    assert ledger.world.observers == ("me",), "silent observers abstain"
+    return ledger
+
+
+def test_silence_while_redis_is_away_takes_no_region_down(alone: Ledger, clock: FakeClock) -> None:
+    state = alone.world.region(EU)
+    assert (state.verdict, state.reason) == (Verdict.UP, "1 of 2 observers: 200; held, as Redis is away")
+    assert state.eligible
+    clock.advance(86_400.0)
+    assert verdict(alone) is Verdict.UP, "for as long as Redis is away"
+    alone.own(observation(observer="me", verdict=Verdict.DOWN, reason="timeout", sequence=2))
+    assert verdict(alone) is Verdict.UP, "another reason is not another fall"
+    alone.use_fleet(small_fleet(regions={EU: ["192.0.2.1"], "ap-south": ["203.0.113.1"]}))
+    assert verdict(alone) is Verdict.UP, "a reloaded file is no news either"
+
+
+def test_what_is_seen_to_fall_while_redis_is_away_is_down(alone: Ledger, clock: FakeClock) -> None:
+    alone.own(observation(observer="me", verdict=Verdict.UP, since=NOW + 20, sequence=2))
+    assert verdict(alone) is Verdict.UP
+    assert alone.world.region(EU).reason == "1 of 1 observer: 200"
+    alone.own(observation(observer="me", verdict=Verdict.DOWN, since=NOW + 25, sequence=3))
+    assert verdict(alone) is Verdict.DOWN
+    assert alone.world.region(EU).since == NOW + 25
+
+
+def test_a_fall_before_redis_went_away_waits_for_others_one_after_it_does_not(clock: FakeClock) -> None:
+    ledger = Ledger(small_fleet(), "me", clock)
+    ledger.own(observation(observer="me"))
+    hear_all(ledger, ns2=Verdict.UP, ns3=Verdict.UP)
+    ledger.refold()
+    ledger.store_lost()
+    ledger.store_lost()
+    ledger.own(observation(observer="me", verdict=Verdict.DOWN, since=NOW + 1, sequence=2))
+    ledger.store_lost()
+    assert verdict(ledger) is Verdict.UP, "the others' leases hold"
+    clock.advance(10.0)
+    assert verdict(ledger) is Verdict.DOWN, "it fell under our eyes, and nobody alive says otherwise"
+
+
+def test_an_empty_redis_that_is_back_takes_no_region_down(alone: Ledger, clock: FakeClock) -> None:
+    alone.store_back(10.0)
+    assert verdict(alone) is Verdict.UP
+    assert alone.world.region(EU).reason.endswith("held, as Redis was away")
+    assert alone.next_end() == 10.0
+    clock.advance(9.0)
+    assert verdict(alone) is Verdict.UP
+    clock.advance(1.0)
+    assert alone.next_end() == 0.0
+    assert verdict(alone) is Verdict.DOWN, "after one lease silence means something again"
+    assert alone.world.region(EU).reason == "1 of 1 observer: connection refused"
+    assert alone.next_end() is None
+
+
+def test_others_that_are_back_end_what_is_held(alone: Ledger) -> None:
+    alone.store_back(10.0)
+    hear_all(alone, ns2=Verdict.UP, ns3=Verdict.UP)
+    assert verdict(alone) is Verdict.UP
+    assert alone.world.region(EU).reason == "2 of 3 observers: 200"
+
+
+def test_a_majority_of_those_heard_before_is_believed_at_once(alone: Ledger) -> None:
+    alone.store_back(10.0)
+    hear_all(alone, ns2=Verdict.DOWN)
+    assert verdict(alone) is Verdict.DOWN
+    assert alone.world.region(EU).reason == "2 of 2 observers: connection refused"
+
+
+def test_a_region_that_left_the_fleet_holds_nothing_up(alone: Ledger, clock: FakeClock) -> None:
+    alone.use_fleet(small_fleet(regions={"ap-south": ["203.0.113.1"]}))
+    alone.store_back(10.0)
+    clock.advance(10.0)
+    alone.refold()
+    assert alone.next_end() is None
+
+
+VOICES = st.lists(st.tuples(st.sampled_from(Verdict), st.floats(0.1, 20.0)), max_size=6)
+
+
+@given(VOICES, st.sampled_from(Verdict), st.lists(st.floats(0.1, 8.0), max_size=8))
+def test_no_order_of_ends_of_leases_takes_a_region_down(
+    voices: list[tuple[Verdict, float]], own: Verdict, pauses: list[float]
+) -> None:
+    clock = FakeClock(NOW)
+    ledger = Ledger(small_fleet(), "me", clock)
+    ledger.own(observation(observer="me", verdict=own))
+    for number, (seen, lease) in enumerate(voices):
+        ledger.hear(observation(observer=f"ns{number}", verdict=seen), lease)
+    was_down = verdict(ledger) is Verdict.DOWN
+    ledger.store_lost()
+    for pause in pauses:
+        clock.advance(pause)
+        assert was_down or verdict(ledger) is not Verdict.DOWN
+        was_down = verdict(ledger) is Verdict.DOWN
+
+
+@given(VOICES, st.sampled_from(Verdict), st.lists(st.floats(0.1, 8.0), max_size=8))
+def test_who_is_linked_folds_nothing_but_what_is_fresh(
+    voices: list[tuple[Verdict, float]], own: Verdict, pauses: list[float]
+) -> None:
+    clock = FakeClock(NOW)
+    ledger = Ledger(small_fleet(), "me", clock)
+    ledger.own(observation(observer="me", verdict=own))
+    for number, (seen, lease) in enumerate(voices):
+        ledger.hear(observation(observer=f"ns{number}", verdict=seen), lease)
+    for pause in pauses:
+        clock.advance(pause)
+        ledger.refold()
+        fresh = fold_world(
+            small_fleet(), ledger.latest_observations(), (), (), at=clock.now(), store_read_at=None
+        )
+        assert ledger.world.regions == fresh.regions
+
+
+def test_what_nobody_looks_at_any_more_is_not_told_again(clock: FakeClock) -> None:
+    ledger = Ledger(small_fleet(lease=10.0), "me", clock)
+    ledger.own(observation(observer="me"))
+    other = "us-east/198.51.100.1"
+    ledger.own(observation(other, observer="me"))
+    clock.advance(30.0)
+    assert len(ledger.own_observations()) == 2
+    ledger.own(observation(other, observer="me", sequence=2))
+    clock.advance(0.001)
+    assert [each.target for each in ledger.own_observations()] == [other]
+    ledger.own(observation(observer="me", sequence=2))
+    assert len(ledger.own_observations()) == 2, "the prober is back"
+
+
+def test_a_check_that_is_slower_than_leases_is_told_all_the_same(clock: FakeClock) -> None:
+    fleet = small_fleet(lease=10.0)
+    slow = {
+        name: replace(region, check=replace(region.check, interval=60.0, timeout=5.0))
+        for name, region in fleet.regions.items()
+    }
+    ledger = Ledger(replace(fleet, regions=slow), "me", clock)
+    ledger.own(observation(observer="me"))
+    clock.advance(195.0)
+    assert ledger.own_observations()
+    clock.advance(0.001)
+    assert not ledger.own_observations()
 
 
 async def test_a_process_that_stands_alone(clock: FakeClock) -> None:

@@ -3,78 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_process import RedisServer
 from small_fleet import observation, small_fleet
+from stores import (
+    EU,
+    EU_TARGET,
+    NEVER,
+    connected_client,
+    eventually,
+    is_down,
+    is_up,
+    running,
+    until,
+)
 
 from gslb.clock import FakeClock, SystemClock
 from gslb.errors import StoreError
-from gslb.fleet import Fleet
 from gslb.store import keys, oneshot
 from gslb.store.codec import encode_observation
-from gslb.store.commands import load_scripts
-from gslb.store.connect import connect, disconnect
 from gslb.store.publish import Batch, write
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard, read_keys
-from gslb.world import Override, OverrideKind, PoolReport, RegionState, Report, Verdict, World
+from gslb.world import Override, OverrideKind, PoolReport, RegionState, Report, Verdict
 
-WAIT = 15.0
-"""Seconds that only a failing test waits for."""
-
-NEVER = 3600.0
-EU, EU_TARGET = "eu-west", "eu-west/192.0.2.1"
 GOOD = {name.encode(): text.encode() for name, text in encode_observation(observation()).items()}
-
-
-@asynccontextmanager
-async def running(fleet: Fleet, name: str, **options: bool) -> AsyncIterator[StateStore]:
-    store = StateStore(fleet, name, SystemClock(), **options)
-    await store.start()
-    try:
-        yield store
-    finally:
-        await store.stop()
-
-
-async def until(store: StateStore, wanted: Callable[[World], bool]) -> World:
-    """The first world of the store that is as wanted; no looking every so often, its subscribers are told."""
-    seen = asyncio.Event()
-
-    def look(world: World) -> None:
-        if wanted(world):
-            seen.set()
-
-    store.subscribe(look)
-    look(store.world)
-    async with asyncio.timeout(WAIT):
-        await seen.wait()
-    return store.world
-
-
-async def eventually(wanted: Callable[[], bool]) -> None:
-    """For what nobody announces: look again and again, patiently."""
-    async with asyncio.timeout(WAIT):
-        while not wanted():
-            await asyncio.sleep(0.005)
-
-
-def is_down(region: str = EU) -> Callable[[World], bool]:
-    return lambda world: world.region(region).verdict is Verdict.DOWN
-
-
-def is_up(region: str = EU) -> Callable[[World], bool]:
-    return lambda world: world.region(region).verdict is Verdict.UP
 
 
 def drain(until: float | None = None) -> Override:
@@ -188,16 +148,6 @@ async def test_leases_are_renewed_though_nothing_changes(redis_server: RedisServ
 
             await eventually(grew)
             await eventually(grew)
-
-
-@asynccontextmanager
-async def connected_client(fleet: Fleet) -> AsyncIterator[redis.asyncio.Redis]:
-    client = connect(fleet.redis)
-    try:
-        await load_scripts(client)
-        yield client
-    finally:
-        await disconnect(client)
 
 
 @pytest.mark.parametrize(
@@ -537,9 +487,15 @@ async def test_a_newer_process_of_the_same_name_wins(redis_server: RedisServer) 
             old.observe(observation(verdict=Verdict.DOWN, sequence=50))
             await eventually(lambda: any(line.get("key") == key for line in lines))
             assert client.hget(key, "state") == "up"
+            old.observe(observation(verdict=Verdict.DOWN, reason="timeout", sequence=51))
+            old.observe(observation("us-east/198.51.100.1", sequence=52))
+            await eventually(lambda: bool(client.exists(keys.observation("us-east/198.51.100.1", "ns1"))))
         finally:
             await new.stop()
             await old.stop()
+    assert [(line["event"], line["observer"], line["key"]) for line in lines] == [
+        ("another process runs under our name, or our clock was set back", "ns1", key)
+    ]
 
 
 async def test_an_override_that_nobody_could_use_is_refused() -> None:
