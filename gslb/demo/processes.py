@@ -16,6 +16,9 @@ from gslb.errors import GslbError
 GRACE = 8.0
 """Seconds that processes have to end by themselves after SIGTERM."""
 
+INSISTENCE = 0.2
+"""Seconds between the first SIGTERM and a second one, at which an edge no longer waits to be seen leaving."""
+
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
@@ -103,13 +106,18 @@ class Processes:
         if not self._stopping:
             self.on_end(child)
 
-    async def stop(self) -> None:
-        """End all children: SIGTERM, the last started first; then what is left, through the guardian."""
-        self._stopping = True
+    def _terminate(self) -> None:
         for child in reversed(self.children):
             if child.running and child.process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     child.process.terminate()
+
+    async def stop(self) -> None:
+        """End all children: SIGTERM, the last started first; then what is left, through the guardian."""
+        self._stopping = True
+        self._terminate()
+        await asyncio.sleep(INSISTENCE)
+        self._terminate()
         if self._watchers:
             await asyncio.wait(self._watchers, timeout=GRACE)
         if self._guardian is not None and self._guardian.stdin is not None:
