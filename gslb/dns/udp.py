@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import threading
 from ipaddress import ip_address
@@ -18,8 +19,8 @@ log = structlog.get_logger(__name__)
 LARGEST_DATAGRAM = 4096
 """Bytes read of a query; a longer one is cut, found malformed and answered so."""
 
-_WAKE_UP = 0.5
-"""Seconds after which an idle thread looks whether it should stop."""
+_WAKE_UP = struct.pack("ll", 0, 500_000)
+"""A struct timeval: half a second, after which an idle thread looks whether it should stop."""
 
 # Python names these constants only on some platforms and versions; the numbers are Linux's.
 _IP_PKTINFO = 8
@@ -37,7 +38,8 @@ class UdpListener:
         self._wildcard = ip_address(address.host).is_unspecified
         if self._wildcard:
             _receive_packet_info(self._socket)
-        self._socket.settimeout(_WAKE_UP)
+        # The kernel's own time-out: Python's would cost a poll before every receive.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _WAKE_UP)
         self._stopping = False
         self._thread = threading.Thread(target=self._serve, name=f"udp {address}", daemon=True)
 
@@ -61,7 +63,7 @@ class UdpListener:
         while not self._stopping:
             try:
                 serve()
-            except TimeoutError:
+            except BlockingIOError:
                 continue
             except OSError as error:
                 # An ICMP error of an earlier answer, or a full buffer: the next query is not to blame.
