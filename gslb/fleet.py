@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
@@ -273,8 +272,3 @@ class Fleet:
             for policy in service.policies:
                 named.extend(policy.networks())
         return tuple(dict.fromkeys(named))
-
-
-def address_family_bits(address: IPAddress) -> int:
-    """32 or 128."""
-    return 128 if isinstance(address, IPv6Address) else 32

@@ -33,7 +33,6 @@ class TcpListener:
         self._socket = bind(address, socket.SOCK_STREAM)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self.accepted = 0
         self.refused = 0
 
     @property
@@ -69,7 +68,6 @@ class TcpListener:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        self.accepted += 1
         try:
             await self._serve(reader, writer)
             writer.close()

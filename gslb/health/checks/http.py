@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from gslb.fleet import SocketAddress
-from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome, milliseconds
+from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome
 from gslb.health.checks.failure import failure_phrase
+from gslb.health.checks.timed import timed_probe
 from gslb.health.checks.tls import tls_context
 
 if TYPE_CHECKING:
@@ -158,16 +157,7 @@ class HttpCheck:
         # import takes a third of a second that is no fault of the target.
         import aiohttp  # noqa: F401
 
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(timeout):
-                ok, reason = await self._exchange(target)
-        except TimeoutError:
-            ok, reason = False, f"timeout after {milliseconds(timeout)}"
-        except Exception as error:
-            ok, reason = False, _http_failure_phrase(error)
-        latency = time.perf_counter() - started
-        return ProbeOutcome(ok, f"{reason} in {milliseconds(latency)}" if ok else reason, latency)
+        return await timed_probe(self._exchange(target), timeout, _http_failure_phrase)
 
     async def _exchange(self, target: SocketAddress) -> tuple[bool, str]:
         import aiohttp

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -11,8 +10,9 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from gslb.fleet import SocketAddress
-from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome, milliseconds
+from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome
 from gslb.health.checks.failure import failure_phrase
+from gslb.health.checks.timed import timed_probe
 from gslb.health.checks.tls import tls_context
 
 
@@ -60,18 +60,7 @@ class TcpCheck:
 
     async def probe(self, target: SocketAddress, timeout: float) -> ProbeOutcome:
         """See Check.probe; the whole exchange must fit into `timeout` seconds."""
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(timeout):
-                ok, reason = await self._exchange(target)
-        except TimeoutError as error:
-            ok, reason = False, failure_phrase(error)
-            if error.errno is None:
-                reason = f"timeout after {milliseconds(timeout)}"
-        except Exception as error:
-            ok, reason = False, failure_phrase(error)
-        latency = time.perf_counter() - started
-        return ProbeOutcome(ok, f"{reason} in {milliseconds(latency)}" if ok else reason, latency)
+        return await timed_probe(self._exchange(target), timeout, failure_phrase)
 
     async def _exchange(self, target: SocketAddress) -> tuple[bool, str]:
         context = tls_context(self.verify) if self.tls else None
