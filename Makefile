@@ -3,14 +3,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo demo-check test lint types contracts check clean help
+.PHONY: demo demo-check test lint types contracts check fuzz clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
 	@echo "make demo-check  bring it up, try everything out, and end it"
 	@echo "make test        run the tests"
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
+	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
 	@echo "make clean       remove the virtual environment and what tools left"
 
 demo: $(VENV)/.demo
@@ -33,6 +35,11 @@ types: $(VENV)/.dev
 
 contracts: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  { echo "make fuzz needs Atheris: $(BIN)/python -m pip install --editable '.[fuzz]'"; exit 1; }
+	@PYTHONPATH=tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz.packets
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -30,6 +30,11 @@ def edge_of(fleet: Fleet, region: str, name: str | None) -> Edge:
         raise GslbError(
             f"{fleet.file} has no region {region!r}", hint=f"regions: {', '.join(fleet.regions) or 'none'}"
         )
+    if found.hostname is not None:
+        with_edges = ", ".join(each.name for each in fleet.regions.values() if each.edges) or "none"
+        raise GslbError(
+            f"region {region} has no edges: it stands for {found.hostname}", hint=f"with edges: {with_edges}"
+        )
     names = ", ".join(edge.name for edge in found.edges)
     if name is None:
         if len(found.edges) == 1:

@@ -15,6 +15,9 @@ log = structlog.get_logger(__name__)
 
 FAILED = 1
 BAD_CONFIGURATION = 2
+TOO_MUCH = 3
+"""A change would drop more than anybody is likely to mean, and was not forced."""
+
 INTERRUPTED = 130
 
 
@@ -33,11 +36,15 @@ def run_command(name: str, command: Callable[[], object]) -> None:
         sys.exit(INTERRUPTED)
 
 
-def end_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
-    """SIGTERM and SIGINT call `stop`; SIGHUP, which would end the process, is answered in the log."""
+def end_on_signals(
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[], object],
+    reload: Callable[[], object] | None = None,
+) -> None:
+    """SIGTERM and SIGINT call `stop`; SIGHUP calls `reload`; without one it must not end the process."""
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, _refuse_to_reload)
+    loop.add_signal_handler(signal.SIGHUP, reload or _refuse_to_reload)
 
 
 def _refuse_to_reload() -> None:

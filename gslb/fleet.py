@@ -101,7 +101,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A site with edges and servers. capacity: requests per second it can carry, None when not said."""
+    """A site with edges and servers. capacity: requests per second it can carry, None when not said.
+
+    hostname: set for a region that is somebody else's (a CDN): it has no edges, and is answered as a CNAME
+    to this name (lower case, no final dot). probe: what DNS nodes probe of it, None for nothing.
+    """
 
     name: str
     coordinates: Coordinates
@@ -110,6 +114,13 @@ class Region:
     servers: Mapping[str, tuple[Server, ...]]
     description: str = ""
     capacity: float | None = None
+    hostname: str | None = None
+    probe: SocketAddress | None = None
+
+    @property
+    def target(self) -> str:
+        """The name under which observers report the hostname."""
+        return f"{self.name}/{self.hostname}"
 
 
 class BalancingMethod(StrEnum):
@@ -158,6 +169,19 @@ class AllDown(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """How much one answer carries: addresses of the best `regions` eligible regions, in rank order.
+
+    addresses: the most of one region and family, None for all. rotate: whether each client network begins
+    at another place in the list, always the same one.
+    """
+
+    regions: int = 1
+    addresses: int | None = None
+    rotate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A balanced DNS name. `name` and `zone` are lower case without the final dot."""
 
@@ -167,16 +191,46 @@ class Service:
     policies: tuple[Policy, ...]
     ttl: TimeToLive = field(default_factory=TimeToLive)
     all_down: AllDown = AllDown.ANSWER_ALL
+    answers: Answers = field(default_factory=Answers)
+
+    def hostname_regions(self, regions: Mapping[str, Region]) -> tuple[str, ...]:
+        """Those of its regions that are answered as a CNAME, beside which no other data may stand."""
+        return tuple(name for name in self.regions if name in regions and regions[name].hostname is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class TransferKey:
+    """A TSIG key (RFC 8945). name: a domain name, lower case, no final dot. secret: base64."""
+
+    name: str
+    algorithm: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRule:
+    """Who may transfer a zone: whoever asks from `network` and signs with `key`, as far as they are said."""
+
+    network: IPNetwork | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneSource:
-    """A zone's static data in zone-file syntax (RFC 1035 5), and the place its first line came from."""
+    """A zone's static data in zone-file syntax (RFC 1035 5), and the place its first line came from.
+
+    included: the text of every file that `$INCLUDE` names, by the path as it is opened; `include_root`
+    is the directory that holds them all, against which their names are resolved.
+    transfers: who may transfer the zone; any one of them suffices.
+    """
 
     name: str
     text: str
     file: str
     first_line: int = 1
+    transfers: tuple[TransferRule, ...] = ()
+    included: Mapping[str, str] = field(default_factory=dict)
+    include_root: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,21 +269,71 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One DNS node: where it listens (UDP and TCP) and where its admin side does."""
+    """One DNS node: where it listens (UDP and TCP), where its admin side does, and what it calls itself."""
 
     name: str
     listen: tuple[SocketAddress, ...]
     admin: SocketAddress | None
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSubnetSettings:
+    """Whose client subnet counts (RFC 7871): that of `trusted` resolvers, or everybody's when it is empty."""
+
+    enabled: bool = True
+    trusted: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CookieSettings:
+    """secrets: 32 hexadecimal digits each; the first signs, all are accepted (RFC 9018 5)."""
+
+    enabled: bool = True
+    secrets: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitSettings:
+    """Responses a second over UDP to a client network without a cookie; `ceiling` to all such together."""
+
+    enabled: bool = True
+    responses_per_second: int = 1000
+    errors_per_second: int = 200
+    ceiling: int = 100_000
+    slip: int = 2
+    ipv4_prefix_length: int = 24
+    ipv6_prefix_length: int = 56
+    exempt: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TcpSettings:
+    """idle_timeout: seconds. connections: open at once on a socket; connections_per_client: per address."""
+
+    idle_timeout: float = 10.0
+    connections: int = 1000
+    connections_per_client: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DnsSettings:
-    """What all DNS nodes share. udp_payload: bytes (RFC 9715). client_subnet: whether it is honoured."""
+    """What all DNS nodes share. udp_payload: bytes (RFC 9715). initial_round: seconds.
+
+    version: the text of version.bind, None to refuse. watch: seconds between looks at the files, None never.
+    """
 
     nodes: Mapping[str, Node]
     udp_payload: int = 1232
-    client_subnet: bool = True
+    client_subnet: ClientSubnetSettings = field(default_factory=ClientSubnetSettings)
     initial_round: float = 3.0
+    tells_identity: bool = True
+    version: str | None = None
+    cookies: CookieSettings = field(default_factory=CookieSettings)
+    rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
+    tcp: TcpSettings = field(default_factory=TcpSettings)
+    keys: Mapping[str, TransferKey] = field(default_factory=dict)
+    watch: float | None = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -12,15 +12,20 @@ from gslb.dns.authority import Authority
 from gslb.dns.responder import Responder
 from gslb.dns.tcp import TcpListener
 from gslb.dns.udp import UdpListener
-from gslb.dns.zones import load_zones
+from gslb.dns.zones import Zones, load_zones
 from gslb.errors import GslbError
-from gslb.fleet import Fleet, HealthCheck, Node, SocketAddress
+from gslb.fleet import Fleet, Node, SocketAddress, TcpSettings
 from gslb.geo.reload import LocatorSource
 from gslb.health.prober import Prober
+from gslb.health.targets import node_targets
+from gslb.reload import Configuration
 from gslb.store.state import StateStore
 from gslb.world import RegionState, World
 
 log = structlog.get_logger(__name__)
+
+Sockets = tuple[UdpListener, TcpListener]
+"""What one `listen` address has."""
 
 
 def node_of(fleet: Fleet, name: str | None) -> Node:
@@ -35,16 +40,6 @@ def node_of(fleet: Fleet, name: str | None) -> Node:
     return nodes[name]
 
 
-def edge_targets(fleet: Fleet) -> Mapping[str, tuple[HealthCheck, SocketAddress]]:
-    """What a DNS node probes: every public address of every edge."""
-    return {
-        edge.target(address): (region.check, probe)
-        for region in fleet.regions.values()
-        for edge in region.edges
-        for address, probe in edge.probe.items()
-    }
-
-
 class DnsNode:
     """Runs on one event loop; queries over UDP are answered by threads of their own."""
 
@@ -53,22 +48,35 @@ class DnsNode:
         self.node = node
         self.clock = clock
         self.started_at = clock.now()
-        self._zones = load_zones(fleet)
+        self.zones = load_zones(fleet)
         self.locators = LocatorSource(fleet.geo, fleet.networks())
         self.store = StateStore(fleet, node.name, clock, publishes_verdicts=True)
         self.prober = Prober(
-            edge_targets(fleet), node.name, clock, self.store.observe, int(self.started_at * 1000)
+            node_targets(fleet), node.name, clock, self.store.observe, int(self.started_at * 1000)
         )
-        self.responder = Responder(self._authority(self.store.world), clock)
-        self.udp = [UdpListener(address, self.responder) for address in node.listen]
-        self.tcp = [
-            TcpListener(SocketAddress(udp.address.host, udp.port), self.responder) for udp in self.udp
-        ]
+        self.responder = Responder(self._authority(self.store.world), clock, node.name)
+        self.udp: list[UdpListener] = []
+        self.tcp: list[TcpListener] = []
+        for address in node.listen:
+            udp, tcp = self._bind(address, fleet.dns.tcp)
+            self.udp.append(udp)
+            self.tcp.append(tcp)
+        self.configuration = Configuration(self)
         self.answering = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def _authority(self, world: World) -> Authority:
-        return Authority(self.fleet, self._zones, self.locators.current, world)
+        return Authority(self.fleet, self.zones, self.locators.current, world)
+
+    def _bind(self, address: SocketAddress, settings: TcpSettings) -> Sockets:
+        """Both sockets of an address. TCP has the port of UDP, also where the address asks for any."""
+        udp = UdpListener(address, self.responder)
+        try:
+            return udp, TcpListener(SocketAddress(address.host, udp.port), self.responder, settings)
+        except GslbError:
+            udp.stop()
+            raise
 
     def _use_world(self, world: World) -> None:
         before = self.responder.authority.world
@@ -85,6 +93,7 @@ class DnsNode:
         self._tasks = [
             asyncio.create_task(self.prober.run(), name="prober"),
             asyncio.create_task(self.locators.watch(), name="geo databases"),
+            asyncio.create_task(self.configuration.watch(), name="configuration"),
         ]
         for task in self._tasks:
             task.add_done_callback(_tell_of_failure)
@@ -93,11 +102,14 @@ class DnsNode:
         for tcp in self.tcp:
             await tcp.start()
         self.answering = True
+        self.configuration.start()
         log.info("answering", node=self.node.name, listen=[str(udp.address) for udp in self.udp])
 
     async def stop(self) -> None:
         """Stop answering, then everything else."""
         self.answering = False
+        await self.configuration.close()
+        await asyncio.gather(*self._leaving)
         for tcp in self.tcp:
             await tcp.stop()
         for udp in self.udp:
@@ -107,6 +119,70 @@ class DnsNode:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.stop()
         log.info("stopped", node=self.node.name)
+
+    async def take_up(self, fleet: Fleet, zones: Zones) -> None:
+        """Go on with `fleet` from one query to the next; raises GslbError, and then nothing has changed.
+
+        Whatever can fail or takes time comes first. New regions answer as their first probes say, for which
+        `dns.initial_round` is waited. Redis and this node's admin side must be as they are.
+        """
+        # An address may come back before its last connection is gone.
+        await asyncio.gather(*self._leaving)
+        added = await self._open(fleet)
+        try:
+            async with self.locators.prepared(fleet.geo, fleet.networks()) as use_locator:
+                targets = node_targets(fleet)
+                await self.prober.first_look(targets, fleet.dns.initial_round)
+                heard = await self.store.read_ahead(fleet)
+                # From here on nothing waits and nothing fails.
+                use_locator()
+                self.fleet, self.zones, self.node = fleet, zones, fleet.dns.nodes[self.node.name]
+                self.prober.use(targets)
+                # Its new world reaches the responder with all the rest, in one swap: see _use_world.
+                self.store.use_fleet(fleet, heard)
+                dropped = self._listen_on(added)
+        except BaseException:
+            await _close(added.values())
+            raise
+        leaving = asyncio.create_task(_close(dropped), name="sockets given up")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _open(self, fleet: Fleet) -> dict[SocketAddress, Sockets]:
+        """Bind what `fleet` listens on beyond what is bound; all of it, or raise GslbError and none."""
+        bound = {udp.address for udp in self.udp}
+        wanted = fleet.dns.nodes[self.node.name].listen
+        opened: dict[SocketAddress, Sockets] = {}
+        try:
+            for address in wanted:
+                if address not in bound:
+                    opened[address] = self._bind(address, fleet.dns.tcp)
+                    await opened[address][1].start()
+        except BaseException as error:
+            await _close(opened.values())
+            given_up = bound - {*wanted}
+            if isinstance(error, GslbError) and any(each.port == address.port for each in given_up):
+                hint = "perhaps it overlaps a socket that this change gives up: then restart the node"
+                raise GslbError(error.message, hint=hint) from None
+            raise
+        return opened
+
+    def _listen_on(self, added: Mapping[SocketAddress, Sockets]) -> list[Sockets]:
+        """Have the sockets of the node as it is declared now; returns those that it no longer has."""
+        had = {udp.address: (udp, tcp) for udp, tcp in zip(self.udp, self.tcp, strict=True)}
+        now = [added.get(address) or had.pop(address) for address in self.node.listen]
+        for udp, _ in added.values():
+            udp.start()
+        self.udp, self.tcp = [udp for udp, _ in now], [tcp for _, tcp in now]
+        for tcp in self.tcp:
+            tcp.settings = self.fleet.dns.tcp
+        return list(had.values())
+
+
+async def _close(sockets: Iterable[Sockets]) -> None:
+    for udp, tcp in sockets:
+        await tcp.stop()
+        await asyncio.to_thread(udp.stop)
 
 
 def _tell_of_change(before: RegionState, after: RegionState) -> None:

@@ -69,9 +69,9 @@ class TargetState:
 
 @dataclass(frozen=True, slots=True)
 class RegionState:
-    """The verdict on a region, from its edges' addresses; the operator's override stands beside it.
+    """The verdict on a region, from its edges' addresses or its hostname; beside it the operator's override.
 
-    targets: by public address (text), in the fleet's order.
+    targets: by public address (text) or by the hostname, in the fleet's order.
     """
 
     region: str

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gslb.clock import iso
+from gslb.dns.rdata import A, type_number
 from gslb.dns.reply import Reply, describe
 from gslb.fleet import Fleet, Region
 from gslb.policy.decision import Decision
@@ -44,6 +45,7 @@ def region_document(region: Region, state: RegionState, reports: Iterable[Report
         "description": region.description,
         "latitude": region.coordinates.latitude,
         "longitude": region.coordinates.longitude,
+        "hostname": region.hostname,
         "capacity": region.capacity,
         "eligible": state.eligible,
         "verdict": state.verdict.value,
@@ -114,8 +116,18 @@ def reply_document(name: str, rtype: str, reply: Reply) -> Document:
         "rcode": RCODES.get(reply.rcode, str(reply.rcode)),
         "answer": describe(reply),
         "served_by": reply.served[1] if reply.served is not None else None,
+        "answered_by": _regions_answering(rtype, reply),
         "decision": decision_document(reply.decision) if reply.decision is not None else None,
     }
+
+
+def _regions_answering(rtype: str, reply: Reply) -> list[str]:
+    """The regions that the answer holds addresses or the hostname of, in its order."""
+    if reply.served is None or reply.decision is None:
+        return []
+    version = 4 if type_number(rtype) == A else 6
+    answering = reply.decision.answering.get(version, ())
+    return [each.region for each in answering] or [reply.served[1]]
 
 
 def decision_document(decision: Decision) -> Document:
@@ -139,12 +151,15 @@ def decision_document(decision: Decision) -> Document:
         "share": client.share,
         "scope": decision.scope,
         "chosen": decision.chosen,
+        "healthy": decision.healthy,
+        "outcome": list(decision.outcome),
+        "alias": decision.alias,
         "answering": {
-            "A" if version == 4 else "AAAA": {
-                "region": region,
-                "addresses": [str(address) for address in addresses],
-            }
-            for version, (region, addresses) in decision.answering.items()
+            "A" if version == 4 else "AAAA": [
+                {"region": each.region, "addresses": [str(address) for address in each.addresses]}
+                for each in answering
+            ]
+            for version, answering in decision.answering.items()
         },
         "ttl": decision.ttl,
         "notes": list(decision.notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,7 +30,7 @@ class NodeCollector(Collector):
         yield CounterMetricFamily("gslb_dns_cache_hits", "Queries answered from the cache.", responder.hits)
         yield CounterMetricFamily("gslb_dns_silences", "Packets not answered at all.", responder.silences)
         yield CounterMetricFamily(
-            "gslb_dns_truncations", "Answers cut to a header and the TC bit.", responder.truncations
+            "gslb_dns_truncations", "Answers cut, with the TC bit.", responder.truncations
         )
         yield GaugeMetricFamily("gslb_dns_cache_answers", "Answers in the cache.", responder.cached)
         yield CounterMetricFamily(
@@ -45,14 +46,56 @@ class NodeCollector(Collector):
         for labels, count in sorted(responder.served.items()):
             served.add_metric(list(labels), count)
         yield served
+        yield from self._askers()
+
+    def _askers(self) -> Iterator[Metric]:
+        """What became of those who ask much, who prove their address, and who want whole zones."""
+        responder = self._node.responder
+        yield from self._tcp()
+        cookies = CounterMetricFamily(
+            "gslb_dns_cookies", "Queries with a DNS cookie, by what it proved.", labels=["state"]
+        )
+        for state, count in sorted(responder.cookies.items()):
+            cookies.add_metric([state], count)
+        yield cookies
+        transfers = CounterMetricFamily("gslb_dns_transfers", "Zone transfers asked for.", labels=["outcome"])
+        for outcome, count in sorted(responder.transfers.items()):
+            transfers.add_metric([outcome], count)
+        yield transfers
+        limiter = responder.rules.limiter
+        if limiter is None:
+            return
+        limited = CounterMetricFamily(
+            "gslb_dns_limited", "Responses over a rate limit.", labels=["outcome", "limit"]
+        )
+        for outcome, counts in (("slipped", limiter.slipped), ("dropped", limiter.dropped)):
+            for limit, count in counts.items():
+                limited.add_metric([outcome, limit], count)
+        yield limited
         yield GaugeMetricFamily(
-            "gslb_dns_tcp_connections", "TCP connections open.", sum(tcp.open for tcp in self._node.tcp)
+            "gslb_dns_limited_networks",
+            "Client networks over their limit.",
+            limiter.limited_networks(self._node.clock.now()),
         )
-        yield CounterMetricFamily(
-            "gslb_dns_tcp_refused",
-            "TCP connections closed because too many were open.",
-            sum(tcp.refused for tcp in self._node.tcp),
+
+    def _tcp(self) -> Iterator[Metric]:
+        listeners = self._node.tcp
+        yield GaugeMetricFamily(
+            "gslb_dns_tcp_connections", "TCP connections open.", sum(each.open for each in listeners)
         )
+        accepted = sum(each.counts.accepted for each in listeners)
+        yield CounterMetricFamily("gslb_dns_tcp_accepted", "TCP connections taken on.", accepted)
+        queries = sum(each.counts.queries for each in listeners)
+        yield CounterMetricFamily("gslb_dns_tcp_queries", "Queries over TCP.", queries)
+        closed = CounterMetricFamily(
+            "gslb_dns_tcp_closed", "TCP connections refused or cut, by reason.", labels=["reason"]
+        )
+        for reason in ("timed_out", "slow_readers", "displaced", "malformed"):
+            closed.add_metric([reason], sum(getattr(each.counts, reason) for each in listeners))
+        refused: Counter[str] = sum((each.counts.refused for each in listeners), Counter())
+        for reason, count in sorted(refused.items()):
+            closed.add_metric([reason.replace(" ", "_")], count)
+        yield closed
 
     def _regions(self) -> Iterator[Metric]:
         world = self._node.store.world

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field, ValidationError
 from gslb.admin.documents import Document, override_document, reply_document, world_document
 from gslb.admin.listener import admin_app
 from gslb.admin.metrics import NodeCollector
+from gslb.config.declaration import without_marks
 from gslb.errors import GslbError
 from gslb.node import DnsNode
+from gslb.reload import Status
 from gslb.world import Override, OverrideKind
 
 NODE = web.AppKey("node", DnsNode)
@@ -44,6 +46,8 @@ def node_app(node: DnsNode) -> web.Application:
             web.get("/v1/state", _state),
             web.get("/v1/explain", _explain),
             web.get("/v1/events", _events),
+            web.get("/v1/fleet", _fleet),
+            web.post("/v1/reload", _reload),
             web.put("/v1/overrides/{region}", _put_override),
             web.delete("/v1/overrides/{region}", _delete_override),
         ]
@@ -69,6 +73,7 @@ async def _state(request: web.Request) -> web.Response:
     document: Document = {
         "node": node.node.name,
         "uptime_seconds": round(node.clock.now() - node.started_at, 1),
+        "configuration": node.configuration.state(),
         "store": {"connected": node.store.connected, "last_error": node.store.last_error},
         "dns": {
             "listen": [str(udp.address) for udp in node.udp],
@@ -104,6 +109,37 @@ async def _events(request: web.Request) -> web.Response:
     if not (count.isascii() and count.isdigit() and len(count) < 6 and 0 < int(count) <= 10_000):
         raise GslbError("count must be from 1 to 10000")
     return web.json_response(await request.app[NODE].store.events(int(count)))
+
+
+async def _fleet(request: web.Request) -> web.Response:
+    """What the node's file declares, as far as it is in effect; never a secret."""
+    node = request.app[NODE]
+    declared = await node.configuration.declared()
+    document = {
+        "node": node.node.name,
+        "configuration": node.configuration.state(),
+        "declared": {
+            section: {name: without_marks(text) for name, text in entries.items()}
+            for section, entries in declared.items()
+        },
+    }
+    return web.json_response(document)
+
+
+async def _reload(request: web.Request) -> web.Response:
+    """200 when the file runs now, 409 when it was refused; the document says why."""
+    node = request.app[NODE]
+    wanted = request.query.get("node", node.node.name)
+    if wanted != node.node.name:
+        raise GslbError(
+            f"this is the node {node.node.name!r}, not {wanted!r}", hint="see its `admin` address"
+        )
+    force = request.query.get("force", "false")
+    if force not in ("true", "false"):
+        raise GslbError("force must be true or false")
+    outcome = await node.configuration.reload("request", force=force == "true")
+    document = {"node": node.node.name, "file": node.configuration.file, **outcome.document()}
+    return web.json_response(document, status=409 if outcome.status is Status.REFUSED else 200)
 
 
 async def _put_override(request: web.Request) -> web.Response:

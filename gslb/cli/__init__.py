@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gslb import __version__
-from gslb.cli import check, dns, explain, override, status
+from gslb.cli import check, dns, explain, override, reload, status
 from gslb.cli import demo as demo_command
 from gslb.cli.geo import app as geo_app
 from gslb.command import run_command
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("demo")(demo_command.demo)
 app.command("dns")(dns.dns)
 app.command("check")(check.check)
+app.command("reload")(reload.reload)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
 app.command("drain")(override.drain)
@@ -47,5 +48,5 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; exit status 2 for a bad configuration, 1 for any other error."""
+    """Run a command; exit status 2 for a bad configuration, 3 for too great a change, 1 for other errors."""
     run_command("gslb", app)

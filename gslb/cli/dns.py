@@ -42,7 +42,7 @@ async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None) -> None:
     node = DnsNode(fleet, settings, SystemClock())
     admin = AdminServer(node_app(node), settings.admin) if settings.admin is not None else None
     stop = asyncio.Event()
-    end_on_signals(asyncio.get_running_loop(), stop.set)
+    end_on_signals(asyncio.get_running_loop(), stop.set, node.configuration.hang_up)
     if admin is not None:
         await admin.start()
     try:

@@ -86,10 +86,10 @@ def _show(document: dict[str, Any], console: Console) -> None:
     if decision is not None:
         say(f"client {decision['client']} is in {escape(decision['location']['text'])}")
         say(f"scope /{decision['scope']}, share {decision['share']}, TTL {decision['ttl']} s")
-        for note in decision["notes"]:
-            say(f"  {escape(note)}")
+        for sentence in (*decision["outcome"], *decision["notes"]):
+            say(f"  {escape(sentence)}")
         for position, ranked in enumerate(decision["ranked"], 1):
-            answers = ranked["region"] == (document["served_by"] or decision["chosen"])
+            answers = ranked["region"] in (document["answered_by"] or [decision["chosen"]])
             style = "bold green" if answers else ("default" if ranked["eligible"] else "red")
             sentences = "; ".join(ranked["reasons"]) or ranked["region"]
             say(f"  {position}. [{style}]{escape(sentences)}[/{style}]")

@@ -72,7 +72,7 @@ def _row(region: dict[str, Any], now: float) -> tuple[str, ...]:
     if region["override"]:
         state += f" [bold magenta]{region['override']['kind'].replace('_', ' ').upper()}[/bold magenta]"
     since = duration(now - parse_iso(region["since"])) if region["since"] else "–"
-    why = escape(region["reason"])
+    why = escape(f"{region['hostname']}: {region['reason']}" if region["hostname"] else region["reason"])
     reports = region["reports"]
     if not reports:
         return region["region"], state, since, "–", "–", "–", "–", why

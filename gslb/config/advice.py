@@ -6,9 +6,13 @@ from ipaddress import ip_address
 
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
+from gslb.config.name_server_checks import advise_on_name_servers
 from gslb.config.sections import Sections
-from gslb.fleet import Fleet, HealthCheck, Service, SocketAddress
+from gslb.config.sites import HTTPS_PORT
+from gslb.fleet import Fleet, HealthCheck, Region, Service, SocketAddress
+from gslb.health.checks import HttpCheck
 from gslb.policy import Policy
+from gslb.policy.answering import versions_of
 from gslb.policy.failover import Failover
 from gslb.policy.nearest import Nearest
 from gslb.policy.weighted import Weighted
@@ -20,6 +24,7 @@ def advise(findings: Findings, fleet: Fleet, sections: Sections) -> None:
     """Warn of everything unwise; decides nothing about whether the fleet is accepted."""
     _advise_on_redis(findings, fleet)
     _advise_on_nodes(findings, fleet)
+    advise_on_name_servers(findings, sections)
     for name, check in sections.checks.items():
         _advise_on_check(findings, ("checks", name), check)
     _advise_on_regions(findings, fleet, sections)
@@ -92,6 +97,8 @@ def _advise_on_regions(findings: Findings, fleet: Fleet, sections: Sections) -> 
         path = sections.paths["regions", name]
         if fleet.services and name not in used:
             findings.warn(path, "no service is served here", "add it to a service's `regions`", key=True)
+        if region.hostname is not None:
+            _advise_on_hostname(findings, path, region)
         for index, edge in enumerate(region.edges):
             for place, address in enumerate(edge.addresses):
                 other = answered.setdefault(str(address), name)
@@ -102,7 +109,29 @@ def _advise_on_regions(findings: Findings, fleet: Fleet, sections: Sections) -> 
                     findings.warn(where, f"{shown} is an address of the region {other} too", hint)
 
 
+def _advise_on_hostname(findings: Findings, path: KeyPath, region: Region) -> None:
+    check, probe = region.check.check, region.probe
+    if isinstance(check, HttpCheck) and not check.tls and probe is not None and probe.port == HTTPS_PORT:
+        hint = "give the check `tls: true`, or say where plain HTTP is spoken with `probe`"
+        findings.warn((*path, "check"), f"the check speaks plain HTTP, to port {HTTPS_PORT}", hint)
+
+
+def _advise_on_answers(findings: Findings, path: KeyPath, service: Service, fleet: Fleet) -> None:
+    hostnames = service.hostname_regions(fleet.regions)
+    with_addresses = len(service.regions) - len(hostnames)
+    if service.answers.regions > max(with_addresses, 1):
+        message = f"asks for more regions than have addresses, which are {with_addresses}"
+        findings.warn((*path, "answers"), message, "ask for fewer, or add regions with edges")
+    versions = versions_of(fleet, service)
+    if hostnames and len(versions) == 1:
+        rtype, lacking = ("AAAA", 6) if 4 in versions else ("A", 4)
+        message = f"{rtype} has no data, even where {hostnames[0]} answers: no edge has IPv{lacking}"
+        hint = "give one an address of it: whether there is data may not depend on the region"
+        findings.warn(path, message, hint, key=True)
+
+
 def _advise_on_service(findings: Findings, path: KeyPath, service: Service, fleet: Fleet) -> None:
+    _advise_on_answers(findings, path, service, fleet)
     if len(service.regions) == 1:
         hint = "add a second region to have somewhere to go"
         findings.warn(
@@ -144,7 +173,11 @@ def _leaves_nothing_equal(policy: Policy, service: Service, fleet: Fleet) -> boo
 
 def _advise_on_routes(findings: Findings, fleet: Fleet, sections: Sections) -> None:
     for path, route in sections.routes:
-        lacking = [name for name, region in fleet.regions.items() if not region.servers.get(route.pool)]
+        lacking = [
+            name
+            for name, region in fleet.regions.items()
+            if region.edges and not region.servers.get(route.pool)
+        ]
         if lacking:
             many = "s" if len(lacking) > 1 else ""
             message = f"the pool {route.pool} has no servers in the region{many} {', '.join(lacking)}"

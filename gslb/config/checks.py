@@ -63,7 +63,7 @@ def default_edge_check(health_path: str) -> HealthCheck:
     return HealthCheck("default http", http.from_options(http.Options.model_validate({"path": health_path})))
 
 
-def default_server_check() -> HealthCheck:
-    """How edges probe the servers of a pool that names no check."""
+def default_tcp_check() -> HealthCheck:
+    """How edges probe the servers of a pool, and DNS nodes the hostname of a region, that names no check."""
     tcp = CHECKS["tcp"]
     return HealthCheck("default tcp", tcp.from_options(tcp.Options()))

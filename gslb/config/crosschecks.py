@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
+from gslb.config.name_server_checks import check_keys
 from gslb.config.sections import Sections
 from gslb.fleet import Edge, Node, Route, SocketAddress
 from gslb.geo.location import IPNetwork
@@ -49,6 +50,8 @@ def cross_check(findings: Findings, sections: Sections) -> None:
     _check_processes(findings, [binding for bindings in processes for binding in bindings])
     _check_routes(findings, sections.routes)
     _check_overrides(findings, [override.network for override in sections.geo.overrides])
+    check_keys(findings, sections)
+    _check_hostnames(findings, sections)
 
 
 def _check_edges(findings: Findings, edges: Iterable[tuple[KeyPath, Edge]]) -> None:
@@ -167,3 +170,22 @@ def _check_overrides(findings: Findings, networks: list[IPNetwork]) -> None:
             line = findings.document.place(("geo", "overrides", first[network])).line
             shown = findings.shown(path, str(network))
             findings.error(path, f"{shown} is overridden in line {line} already", "remove one of them")
+
+
+def _check_hostnames(findings: Findings, sections: Sections) -> None:
+    """A CNAME stands alone, so not at an apex (RFC 1034 3.6.2), and must lead out of this fleet."""
+    for name, region in sections.regions.items():
+        if region.hostname is not None and ("services", region.hostname) in sections.paths:
+            path: KeyPath = (*sections.paths["regions", name], "hostname")
+            shown = findings.shown(path, region.hostname)
+            hint = "write the name under which the other side serves you"
+            findings.error(path, f"{shown} is a service of this fleet, so that nobody would arrive", hint)
+    for service in sections.services.values():
+        hostnames = service.hostname_regions(sections.regions)
+        if hostnames and service.name == service.zone:
+            findings.error(
+                sections.paths["services", service.name],
+                f"it is the apex of its zone, where no CNAME can stand, and {hostnames[0]} is a hostname",
+                "list only regions with edges under the service's `regions`",
+                key=True,
+            )

@@ -288,6 +288,11 @@ def _plain_words(problem: str) -> tuple[str, str]:
         return "a second YAML document begins here", "keep the whole fleet in one document: remove the `---`"
     if problem.startswith("mapping values are not allowed"):
         return "a second `: ` on this line", "put the value in quotes, or the key on a line of its own"
+    if problem.startswith("found undefined alias '."):
+        return (
+            "an alias (`*name`) of what has no anchor",
+            'a name that begins with * stands in quotes: "*.apps"',
+        )
     if problem.startswith("found undefined alias"):
         return problem.replace(
             "found undefined alias", "no anchor goes by the name of the alias"

@@ -8,41 +8,38 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
     ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
 
+from gslb.config.entry import Entry
+from gslb.config.name_servers import DnsSection, ZoneEntry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
 from gslb.config.redis_url import RedisUrl
+from gslb.config.sites import HTTPS_PORT, CanonicalName, EdgeEntry, ServerEntry
 from gslb.config.suggest import remedy
 from gslb.config.values import (
     NUMBER,
     WHOLE,
     Duration,
     HostName,
-    ListenText,
     Method,
     Name,
     PathPrefix,
-    Port,
-    PublicAddress,
     SocketText,
     Text,
     TtlSeconds,
     listed,
-    parse_address,
     parse_duration,
 )
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
     AllDown,
+    Answers,
     BalancingMethod,
-    DnsSettings,
     EdgeSettings,
     GeoSettings,
     HealthCheck,
@@ -50,14 +47,13 @@ from gslb.fleet import (
     SocketAddress,
     TimeToLive,
 )
-from gslb.geo.location import IPAddress
 
 # The defaults have one home: the settings as everybody else knows them.
 _REDIS = RedisSettings()
 _GEO = GeoSettings()
-_DNS = DnsSettings({})
 _EDGE = EdgeSettings()
 _TTL = TimeToLive()
+_ANSWERS = Answers()
 _CHECK: dict[str, Any] = {each.name: each.default for each in fields(HealthCheck)}
 
 
@@ -93,10 +89,6 @@ PoolReference = Annotated[Text, reference("pools", "pool")]
 CheckReference = Annotated[Text, reference("checks", "check")]
 
 
-class Entry(BaseModel, extra="forbid", frozen=True):
-    """Root of all sections and entries: unknown keys are errors."""
-
-
 class RedisSection(Entry):
     """The shared memory of all processes."""
 
@@ -120,60 +112,6 @@ class GeoSection(Entry):
     poll: Duration = Field(_GEO.poll, description="how often to look for replaced database files")
 
 
-class NodeEntry(Entry):
-    """One DNS node; several need nothing but this file and Redis in common."""
-
-    listen: Annotated[list[ListenText], BeforeValidator(listed), Field(min_length=1)] = Field(
-        [SocketAddress("0.0.0.0", 53), SocketAddress("::", 53)],
-        description="sockets to answer on, UDP and TCP",
-    )
-    admin: ListenText | None = Field(
-        SocketAddress("127.0.0.1", 8053),
-        description="socket of state, metrics and dashboard; `null` for none",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all_defaults(cls, value: object) -> object:
-        return {} if value is None else value
-
-
-class DnsSection(Entry):
-    """What all DNS nodes share."""
-
-    nodes: dict[Name, NodeEntry] = Field({}, description="the DNS nodes, by name")
-    udp_payload: Annotated[int, Field(ge=512, le=4096), WHOLE] = Field(
-        _DNS.udp_payload, description="largest UDP answer, in bytes (RFC 9715)"
-    )
-    client_subnet: bool = Field(
-        _DNS.client_subnet, description="whether EDNS client subnet is honoured (RFC 7871)"
-    )
-    initial_round: Duration = Field(
-        _DNS.initial_round, description="how long the first answer waits for a first round of probes"
-    )
-
-
-class ZoneEntry(Entry):
-    """A zone's static data, here or in a file of its own."""
-
-    records: Text | None = Field(
-        None, description="zone-file text (RFC 1035), as a literal block: `records: |`"
-    )
-    file: Text | None = Field(
-        None, description="a zone file, relative to this file's directory and inside it"
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if self.records is None and self.file is None:
-            raise WrongError(
-                "has neither records nor a file", "write `records: |` and the zone's data below it"
-            )
-        if self.records is not None and self.file is not None:
-            raise WrongError("has both records and a file", "keep one of them")
-        return self
-
-
 class CheckTimings(Entry):
     """What every check has, whatever its type: how often, and how many outcomes flip a target."""
 
@@ -187,65 +125,8 @@ class CheckTimings(Entry):
     )
 
 
-def _single_probe(value: object) -> object:
-    return value if isinstance(value, dict) or value is None else {"*": value}
-
-
-def _parse_probed(value: object) -> IPAddress | str:
-    return "*" if value == "*" else parse_address(value)
-
-
-_PROBE_SCHEMA = {
-    "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]
-}
-
-
-class EdgeEntry(Entry):
-    """One reverse proxy of a region."""
-
-    name: Name | None = Field(None, description="default: the region's name, `-`, and the place in this list")
-    addresses: Annotated[list[PublicAddress], BeforeValidator(listed), Field(min_length=1)] = Field(
-        description="public addresses, which DNS answers carry"
-    )
-    port: Port = Field(80, description="where clients reach it on each of them")
-    listen: Annotated[list[ListenText], BeforeValidator(listed), Field(min_length=1)] | None = Field(
-        None, description="sockets it binds; default: `port` of every address"
-    )
-    probe: Annotated[
-        dict[Annotated[IPAddress | str, PlainValidator(_parse_probed)], SocketText] | None,
-        BeforeValidator(_single_probe),
-        WithJsonSchema(_PROBE_SCHEMA),
-    ] = Field(
-        None,
-        description="what DNS nodes probe: a socket, or sockets by address; default: `port` of each",
-    )
-    admin: ListenText | None = Field(None, description="socket of its state and metrics; none when left out")
-
-    @model_validator(mode="after")
-    def _probes_its_own(self) -> Self:
-        if len(set(self.addresses)) < len(self.addresses):
-            raise WrongError("has the same address twice", "remove one of them")
-        if any(address != "*" and address not in self.addresses for address in self.probe or ()):
-            raise WrongError("`probe` names an address that is not among `addresses`", "make them agree")
-        return self
-
-
-class ServerEntry(Entry):
-    """One origin server: {address, weight}, or the address alone."""
-
-    address: SocketText = Field(description="host and port")
-    weight: Annotated[int, Field(ge=1, le=10_000), WHOLE] = Field(
-        1, description="its share, for weighted methods"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _address_alone(cls, value: object) -> object:
-        return value if isinstance(value, dict) else {"address": value}
-
-
-class RegionEntry(Entry):
-    """A site with edges and servers."""
+class RegionEntry(Entry, json_schema_extra={"oneOf": [{"required": ["edges"]}, {"required": ["hostname"]}]}):
+    """A site with edges and servers, or a hostname that is somebody else's."""
 
     description: Text = Field("", description="a few words for people")
     coordinates: CoordinatesEntry = Field(description="`{latitude, longitude}` or `[latitude, longitude]`")
@@ -253,12 +134,45 @@ class RegionEntry(Entry):
         None, description="requests per second it can carry"
     )
     check: CheckReference | None = Field(
-        None, description="how DNS nodes probe its edges; default: an `http` check of `edge.health_path`"
+        None,
+        description="how DNS nodes probe it; default: an `http` check of `edge.health_path`, or `tcp` for a "
+        "hostname",
     )
-    edges: Annotated[list[EdgeEntry], Field(min_length=1)] = Field(description="its reverse proxies")
+    edges: Annotated[list[EdgeEntry], Field(min_length=1)] | None = Field(
+        None, description="its reverse proxies; these or `hostname`"
+    )
+    hostname: CanonicalName | None = Field(
+        None, description="somebody else's name (a CDN's), answered as a CNAME in place of addresses"
+    )
+    probe: SocketText | None = Field(
+        None, description="what DNS nodes probe of the hostname; default: its port 443; `null` for nothing"
+    )
     servers: dict[
         PoolReference, Annotated[list[ServerEntry], BeforeValidator(listed), Field(min_length=1)]
     ] = Field({}, description="its origin servers, by pool")
+
+    @model_validator(mode="after")
+    def _edges_or_hostname(self) -> Self:
+        if self.hostname is None:
+            if self.edges is None:
+                hint = "list its reverse proxies under `edges`, or somebody else's name as `hostname`"
+                raise WrongError("has neither edges nor a hostname", hint)
+            if "probe" in self.model_fields_set:
+                raise WrongError("`probe` is for a hostname only", "move it to each of the `edges`")
+            return self
+        for key, held in (("edges", self.edges), ("servers", self.servers), ("capacity", self.capacity)):
+            if held:
+                raise WrongError(
+                    f"has {key} beside a hostname, which stands for what is somebody else's",
+                    f"remove `{key}`, or `hostname`",
+                )
+        return self
+
+    def probed(self) -> SocketAddress | None:
+        """What is probed of the hostname; None for nothing."""
+        if self.hostname is None or "probe" in self.model_fields_set:
+            return self.probe
+        return SocketAddress(self.hostname, HTTPS_PORT)
 
 
 class TtlEntry(Entry):
@@ -291,6 +205,28 @@ class TtlEntry(Entry):
         return TimeToLive(wanted, minimum, self.maximum if "maximum" in said else max(self.maximum, wanted))
 
 
+class AnswersEntry(Entry):
+    """How much one answer carries."""
+
+    regions: Annotated[int, Field(ge=1, le=100), WHOLE] = Field(
+        _ANSWERS.regions, description="the addresses of so many eligible regions, the best first"
+    )
+    addresses: Annotated[int, Field(ge=1, le=100), WHOLE] | None = Field(
+        _ANSWERS.addresses, description="the most of one region and IP version; default: all"
+    )
+    order: Literal["ranked", "rotated"] = Field(
+        "ranked", description="`rotated`: each client network begins at another place in the list"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regions_alone(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"regions": value}
+
+    def answers(self) -> Answers:
+        return Answers(self.regions, self.addresses, self.order == "rotated")
+
+
 class ServiceEntry(Entry):
     """A balanced DNS name."""
 
@@ -301,6 +237,9 @@ class ServiceEntry(Entry):
     )
     ttl: TtlEntry = Field(TtlEntry(), description="a duration, or `{wanted, minimum, maximum}`")
     all_down: AllDown = Field(AllDown.ANSWER_ALL, description="what to answer when no region is eligible")
+    answers: AnswersEntry = Field(
+        AnswersEntry(), description="how many regions an answer holds, or `{regions, addresses, order}`"
+    )
 
     @model_validator(mode="after")
     def _regions_once(self) -> Self:

@@ -81,6 +81,8 @@ def _database_paths(findings: Findings, geo: GeoSettings, directory: Path) -> Ge
 def _zones(
     findings: Findings, sections: Sections, directory: Path, lines: list[str]
 ) -> dict[str, ZoneSource]:
+    from gslb.dns.zones import zones_below
+
     sources: dict[str, ZoneSource] = {}
     for name, entry in sections.zones.items():
         path = sections.paths["zones", name]
@@ -88,8 +90,16 @@ def _zones(
         if source is None or (*path, "records") in findings.document.broken:
             continue
         sources[name] = source
-        services = [service.name for service in sections.services.values() if service.zone == name]
-        check_zone(findings, path, source, services, lines)
+        services = [service for service in sections.services.values() if service.zone == name]
+        check_zone(
+            findings,
+            path,
+            source,
+            [service.name for service in services],
+            lines,
+            aliases=[service.name for service in services if service.hostname_regions(sections.regions)],
+            children=zones_below(name, sections.zones),
+        )
     return sources
 
 

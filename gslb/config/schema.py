@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gslb.config.models import CheckTimings, FleetFile
-from gslb.config.values import DOMAIN_PATTERN, NAME_PATTERN
+from gslb.config.values import DOMAIN_PATTERN, NAME_PATTERN, SERVICE_PATTERN
 from gslb.fleet import SocketAddress
 from gslb.health.checks import CHECKS
 from gslb.policy import POLICIES
@@ -23,7 +23,12 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
     ],
     "ServerEntry": [{"type": "string", "examples": ["127.0.0.1:9001"]}],
     "TtlEntry": [{"$ref": "#/$defs/Ttl"}],
+    "AnswersEntry": [{"type": "integer", "minimum": 1}],
     "NodeEntry": [{"type": "null"}],
+    "ClientSubnetEntry": [{"type": "boolean"}, {"type": "null"}],
+    "CookiesEntry": [{"type": "boolean"}, {"type": "null"}],
+    "RateLimitEntry": [{"type": "boolean"}, {"type": "null"}],
+    "TransferEntry": [{"type": "string", "examples": ["192.0.2.0/24"]}],
     "PoolEntry": [{"type": "null"}],
 }
 
@@ -49,11 +54,16 @@ def json_schema() -> Schema:
     properties["checks"]["additionalProperties"] = {"$ref": "#/$defs/Check"}
     for section in ("checks", "regions", "pools"):
         properties[section]["propertyNames"] = {"pattern": NAME_PATTERN}
-    for section in ("zones", "services"):
-        properties[section]["propertyNames"] = {"pattern": DOMAIN_PATTERN}
+    for section, pattern in (("zones", DOMAIN_PATTERN), ("services", SERVICE_PATTERN)):
+        properties[section]["propertyNames"] = {"pattern": pattern}
     for section, definition in properties.items():
         if section != "regions":
             _allow_nothing(definition)
+    _allow_nothing(definitions["DnsSection"]["properties"]["keys"])
+    transfers = definitions["ZoneEntry"]["properties"]["transfers"]
+    transfers |= {
+        "anyOf": [transfers["items"], {"type": transfers.pop("type"), "items": transfers.pop("items")}]
+    }
     for name, forms in _SHORT_FORMS.items():
         full = definitions[name]
         definitions[name] = {"description": full.pop("description", ""), "anyOf": [full, *forms]}

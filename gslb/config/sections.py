@@ -9,29 +9,33 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from gslb.config.checks import default_edge_check, default_server_check, read_check
+from gslb.config.checks import default_edge_check, default_tcp_check, read_check
 from gslb.config.document import KeyPath
 from gslb.config.explain import report
 from gslb.config.findings import Findings
 from gslb.config.models import (
     Declared,
-    DnsSection,
-    EdgeEntry,
     EdgeSection,
     FleetFile,
     GeoSection,
-    NodeEntry,
     PoolEntry,
     RedisSection,
     RegionEntry,
     RouteEntry,
     ServiceEntry,
-    ZoneEntry,
 )
+from gslb.config.name_servers import DnsSection, ZoneEntry
 from gslb.config.policies import read_policies
 from gslb.config.salvage import salvage
+from gslb.config.sites import EdgeEntry
 from gslb.config.suggest import did_you_mean, remedy
-from gslb.config.values import is_domain_name, parse_domain_name, parse_name
+from gslb.config.values import (
+    is_domain_name,
+    is_service_name,
+    parse_domain_name,
+    parse_name,
+    parse_service_name,
+)
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
     DnsSettings,
@@ -40,7 +44,6 @@ from gslb.fleet import (
     GeoSettings,
     HealthCheck,
     LocationOverride,
-    Node,
     Pool,
     RedisSettings,
     Region,
@@ -191,31 +194,25 @@ def _read_settings(findings: Findings, root: dict[str, object], sections: Sectio
         sections.geo = GeoSettings(tuple(geo.databases), geo.default.location("default"), overrides, geo.poll)
     dns = _settings(findings, root, "dns", DnsSection)
     if dns is not None:
-        nodes = {name: _node(name, node) for name, node in dns.nodes.items()}
-        sections.dns = DnsSettings(
-            MappingProxyType(nodes), dns.udp_payload, dns.client_subnet, dns.initial_round
-        )
+        sections.dns = dns.settings()
     edge = _settings(findings, root, "edge", EdgeSection)
     if edge is not None:
         sections.edge = EdgeSettings(**edge.model_dump())
 
 
-def _node(name: str, node: NodeEntry) -> Node:
-    return Node(name, tuple(node.listen), node.admin)
-
-
 def _read_regions(
     findings: Findings, data: Mapping[str, dict[str, object]], declared: Declared, sections: Sections
 ) -> None:
-    fallback = default_edge_check(sections.edge.health_path)
+    of_edges, of_hostnames = default_edge_check(sections.edge.health_path), default_tcp_check()
     for name, path, data_of_region in _named(findings, data, "regions"):
         sections.paths["regions", name] = path
         entry = validated(findings, path, RegionEntry, data_of_region, declared)
         if entry is None:
             _salvage_edges(name, path, data_of_region, sections)
             continue
-        edges = [_edge(name, index, edge) for index, edge in enumerate(entry.edges)]
+        edges = [_edge(name, index, edge) for index, edge in enumerate(entry.edges or ())]
         sections.edges.extend(((*path, "edges", index), edge) for index, edge in enumerate(edges))
+        fallback = of_edges if entry.hostname is None else of_hostnames
         check = sections.checks.get(entry.check) if entry.check is not None else fallback
         if check is None:
             continue
@@ -231,6 +228,8 @@ def _read_regions(
             MappingProxyType(servers),
             entry.description,
             entry.capacity,
+            entry.hostname,
+            entry.probed(),
         )
 
 
@@ -266,7 +265,7 @@ def _edge(region: str, index: int, entry: EdgeEntry) -> Edge:
 def _read_pools(
     findings: Findings, data: Mapping[str, dict[str, object]], declared: Declared, sections: Sections
 ) -> None:
-    fallback = default_server_check()
+    fallback = default_tcp_check()
     for name, path, data_of_pool in _named(findings, data, "pools"):
         sections.paths["pools", name] = path
         entry = validated(findings, path, PoolEntry, {} if data_of_pool is None else data_of_pool, declared)
@@ -306,7 +305,7 @@ def _read_services(
 ) -> None:
     all_regions = declared.names.get("regions", ())
     zones = [zone for section, zone in sections.paths if section == "zones"]
-    for name, path, data_of_service in _named(findings, data, "services", parse_domain_name):
+    for name, path, data_of_service in _named(findings, data, "services", parse_service_name):
         sections.paths["services", name] = path
         zone = zone_of(name, zones)
         if zone is None and "zones" in data:
@@ -317,9 +316,9 @@ def _read_services(
             continue
         regions = tuple(entry.regions or all_regions) if entry is not None else None
         policies = read_policies(findings, (*path, "policy"), data_of_service["policy"], declared, regions)
-        if entry and zone and policies and regions and is_domain_name(name):
-            ttl = entry.ttl.time_to_live()
-            sections.services[name] = Service(name, zone, regions, policies, ttl, entry.all_down)
+        if entry and zone and policies and regions and is_service_name(name):
+            ttl, answers = entry.ttl.time_to_live(), entry.answers.answers()
+            sections.services[name] = Service(name, zone, regions, policies, ttl, entry.all_down, answers)
 
 
 def zone_of(name: str, zones: list[str]) -> str | None:

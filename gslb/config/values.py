@@ -23,10 +23,12 @@ _DURATIONS_LOOK = "write 500ms, 1s, 2m, 1h or a number of seconds"
 _SOCKETS_LOOK = "write ADDRESS:PORT, such as 127.0.0.1:80 or [::1]:80"
 LONGEST_DURATION = 86400.0
 LONGEST_TTL = 2**31 - 1  # RFC 2181 8
+_LONGEST_NAME = 253
+_LONGEST_HINT = "the limit is 253 characters"
 NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,63}$"
-DOMAIN_PATTERN = (
-    r"^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$"
-)
+_LABEL_PATTERN = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+DOMAIN_PATTERN = rf"^({_LABEL_PATTERN}\.)*{_LABEL_PATTERN}\.?$"
+SERVICE_PATTERN = rf"^(\*\.)?({_LABEL_PATTERN}\.)*{_LABEL_PATTERN}\.?$"
 
 
 def text_of(value: object) -> str:
@@ -106,8 +108,8 @@ def parse_domain_name(value: object) -> str:
     if not text.isascii():
         raise WrongError("{value} is not ASCII", "write the name in its xn-- form (RFC 5890)")
     name = text.lower().removesuffix(".")
-    if len(name) > 253:
-        raise WrongError("{value} is longer than a domain name can be", "the limit is 253 characters")
+    if len(name) > _LONGEST_NAME:
+        raise WrongError("{value} is longer than a domain name can be", _LONGEST_HINT)
     for label in name.split("."):
         if label == "*":
             raise WrongError("{value} has a wildcard", "write one entry for each name")
@@ -115,6 +117,36 @@ def parse_domain_name(value: object) -> str:
             hint = "labels are 1 to 63 letters, digits, `-` and `_`, with dots between them"
             raise WrongError("{value} is not a domain name", hint)
     return name
+
+
+def parse_service_name(value: object) -> str:
+    """A domain name whose first label may be `*`: a wildcard (RFC 4592). Raises WrongError."""
+    text = text_of(value)
+    label, _, rest = text.partition(".")
+    if "*" in rest.split("."):
+        raise WrongError("{value} has a wildcard inside", "only the first label may be `*`")
+    if not text.startswith("*"):
+        return parse_domain_name(value)
+    if label != "*":
+        hint = "the first label is `*` alone, as in *.apps.shop.example"
+        raise WrongError("{value} is not a wildcard", hint)
+    if not rest.removesuffix("."):
+        raise WrongError(
+            "{value} is a wildcard of nothing", "write the name it lies below: *.apps.shop.example"
+        )
+    name = f"*.{parse_domain_name(rest)}"
+    if len(name) > _LONGEST_NAME:
+        raise WrongError("{value} is longer than a domain name can be", _LONGEST_HINT)
+    return name
+
+
+def is_service_name(text: str) -> bool:
+    """Whether `parse_service_name` takes it."""
+    try:
+        parse_service_name(text)
+    except WrongError:
+        return False
+    return True
 
 
 def is_domain_name(text: str) -> bool:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
-from gslb.config.models import ZoneEntry
+from gslb.config.name_servers import ZoneEntry
 from gslb.config.textfile import UnreadableError, read_text
-from gslb.errors import Problem, ZoneError
+from gslb.errors import Place, Problem, ZoneError
 from gslb.fleet import ZoneSource
 
 
 def zone_source(
     findings: Findings, path: KeyPath, name: str, entry: ZoneEntry, directory: Path
 ) -> ZoneSource | None:
-    """The static data of the zone at `path`; None when its file cannot be had, which is reported."""
+    """The static data of the zone at `path`; None when its file cannot be had, which is reported.
+
+    A file that only `$INCLUDE` names and that cannot be had is missing in `included`; `check_zone` says why.
+    """
     document = findings.document
     if entry.records is not None:
         place = (*path, "records")
@@ -27,45 +30,114 @@ def zone_source(
             findings.error(place, "`>` joins the lines of the zone's data", "write `records: |`")
             return None
         # A block's content begins on the line after its `|`.
-        return ZoneSource(name, entry.records, document.file, line + 1 if style == "|" else line)
-    place = (*path, "file")
-    file = directory / (entry.file or "")
-    shown = findings.shown(place, entry.file)
-    try:
-        inside = file.resolve().is_relative_to(directory.resolve())
-        if not inside:
-            findings.error(place, f"{shown} lies outside this file's directory", "move it beside this file")
+        source = ZoneSource(name, entry.records, document.file, line + 1 if style == "|" else line)
+    else:
+        place = (*path, "file")
+        shown = findings.shown(place, entry.file)
+        try:
+            text = _read_inside(directory, entry.file or "", "this file's directory", "beside this file")
+        except UnreadableError as unreadable:
+            findings.error(place, f"{shown} {unreadable.what}", unreadable.hint)
             return None
-        text = read_text(file)
-    except UnreadableError as unreadable:
-        findings.error(place, f"{shown} {unreadable.what}", unreadable.hint)
-        return None
-    except (OSError, ValueError, RuntimeError):
-        findings.error(
-            place, f"{shown} cannot be a file's name", "write a path relative to this file's directory"
-        )
-        return None
-    return ZoneSource(name, text, str(file))
+        source = ZoneSource(name, text, str(directory / (entry.file or "")))
+    transfers = tuple(transfer.rule() for transfer in entry.transfers)
+    source = replace(source, transfers=transfers, include_root=str(directory))
+    return replace(source, included=_gather(source))
 
 
 def check_zone(
-    findings: Findings, path: KeyPath, source: ZoneSource, services: Collection[str], lines: list[str]
+    findings: Findings,
+    path: KeyPath,
+    source: ZoneSource,
+    services: Collection[str],
+    lines: list[str],
+    *,
+    aliases: Collection[str] = (),
+    children: Collection[str] = (),
 ) -> None:
-    """Report what the zone reader finds wrong. lines: of regions.yaml, to find a block's indentation."""
+    """Report what the zone reader finds wrong. lines: of regions.yaml, to find a block's indentation.
+
+    services, aliases, children: as `load_zone` takes them.
+    """
     from gslb.dns.zone import load_zone
 
     try:
-        load_zone(source, services)
+        load_zone(source, services, aliases=aliases, children=children)
     except ZoneError as error:
-        here = source.file == findings.document.file
-        indentation = _indentation(source, lines) if here else 0
-        for problem in error.problems:
-            findings.errors.append(_moved(findings, path, problem, indentation, here))
+        indentation = _indentation(source, lines) if source.file == findings.document.file else 0
+        absent = _absent(source)
+        found = [absent.get(problem.place, problem) for problem in error.problems]
+        moved = dict.fromkeys(_moved(findings, path, problem, indentation) for problem in found)
+        known = set(findings.errors)  # zones may include the same file
+        findings.errors.extend(problem for problem in moved if problem not in known)
 
 
-def _moved(findings: Findings, path: KeyPath, problem: Problem, indentation: int, here: bool) -> Problem:
+def _read_inside(directory: Path, name: str, where: str, beside: str) -> str:
+    """The text of a file in `directory`, wherever links lead. Raises UnreadableError.
+
+    where, beside: how a person knows the directory, and where in it to put a file from outside.
+    """
+    try:
+        file = directory / name
+        if not file.resolve().is_relative_to(directory.resolve()):
+            raise UnreadableError(f"lies outside {where}", f"move it {beside}")
+        return read_text(file)
+    except (OSError, ValueError, RuntimeError):
+        hint = "write a path relative to this file's directory"
+        raise UnreadableError("cannot be a file's name", hint) from None
+
+
+def _read_included(source: ZoneSource, name: str) -> str:
+    return _read_inside(Path(source.include_root), name, "the directory of regions.yaml", "into it")
+
+
+def _gather(source: ZoneSource) -> dict[str, str]:
+    """The text of every file that the zone includes, directly or through others, as far as it can be had."""
+    from gslb.dns.zonefile import include_path, included_names
+
+    gathered: dict[str, str] = {}
+    waiting = [source.text]
+    while waiting:
+        for _, name in included_names(waiting.pop(), source.file):
+            key = include_path(source.include_root, name)
+            if key in gathered:
+                continue
+            try:
+                gathered[key] = _read_included(source, name)
+            except UnreadableError:
+                continue
+            waiting.append(gathered[key])
+    return gathered
+
+
+def _absent(source: ZoneSource) -> dict[Place, Problem]:
+    """Why files could not be had that the zone includes, by the places that name them."""
+    from gslb.dns.zonefile import include_path
+
+    problems: dict[Place, Problem] = {}
+    for place, name in _included_places(source):
+        if include_path(source.include_root, name) in source.included:
+            continue
+        try:
+            _read_included(source, name)
+        except UnreadableError as unreadable:
+            hint = f"{unreadable.hint}; names are relative to the directory of regions.yaml"
+            problems[place] = Problem(place, f"$INCLUDE: {name!r} {unreadable.what}", hint)
+    return problems
+
+
+def _included_places(source: ZoneSource) -> Iterator[tuple[Place, str]]:
+    from gslb.dns.zonefile import included_names
+
+    yield from included_names(source.text, source.file, source.first_line)
+    for file, text in source.included.items():
+        yield from included_names(text, file)
+
+
+def _moved(findings: Findings, path: KeyPath, problem: Problem, indentation: int) -> Problem:
+    """As a problem of regions.yaml, when it is one: in a column of that file; and without secrets."""
     place = problem.place
-    if here:
+    if place.file == findings.document.file:
         line = min(max(place.line, 1), findings.document.lines)
         place = replace(place, line=line, column=place.column + indentation if place.column else 0)
     message, hint = problem.message, problem.hint

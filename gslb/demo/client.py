@@ -13,7 +13,7 @@ from gslb.fleet import SocketAddress
 
 
 def ask(server: SocketAddress, name: str, *, subnet: str | None = None, timeout: float = 2.0) -> list[str]:
-    """The addresses that `server` answers with for an A question; blocking.
+    """The addresses that `server` answers with for an A question, or the name it refers to; blocking.
 
     subnet: the client's network, as dig's +subnet. Raises GslbError when no answer comes or it is no success.
     """
@@ -34,7 +34,8 @@ def ask(server: SocketAddress, name: str, *, subnet: str | None = None, timeout:
             raise GslbError(f"{server} does not answer for {name}: {error}") from None
     if answer.header.rcode:
         raise GslbError(f"{server} answers {dnslib.RCODE[answer.header.rcode]} for {name}")
-    return [str(record.rdata) for record in answer.rr if record.rtype == dnslib.QTYPE.A]
+    told = (dnslib.QTYPE.A, dnslib.QTYPE.CNAME)
+    return [str(record.rdata) for record in answer.rr if record.rtype in told]
 
 
 def _client_subnet(network: IPv4Network | IPv6Network) -> bytes:

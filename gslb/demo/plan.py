@@ -31,15 +31,19 @@ class Plan:
 def make_plan(fleet: Fleet, config: Path) -> Plan:
     """Try every address of the fleet; whatever cannot be bound falls back on a free port of 127.0.0.1.
 
-    Raises GslbError when the fleet's Redis is not on this machine: the demo brings its own.
+    Raises GslbError when the fleet's Redis is not on this machine: the demo brings its own; and when there
+    is no edge to run.
     """
+    if not any(region.edges for region in fleet.regions.values()):
+        raise GslbError("the demo runs edges, and the file has none", hint="give a region `edges`")
     plan = Plan()
     document = YAML().load(config.read_text(encoding="utf-8"))
     free = _free_ports()
     _plan_redis(fleet, document, plan, free)
     _plan_nodes(fleet, document, plan, free)
     for name, region in fleet.regions.items():
-        _plan_edges(region.edges, document["regions"][name]["edges"], plan, free)
+        if region.edges:
+            _plan_edges(region.edges, document["regions"][name]["edges"], plan, free)
         for pool, servers in region.servers.items():
             entries = document["regions"][name]["servers"][pool]
             for index, server in enumerate(servers):

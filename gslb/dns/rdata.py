@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import binascii
-import re
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import dns.exception
 import dns.name
 import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dnslib
 from dnslib.label import DNSBuffer
 
-from gslb.dns.name import Name, from_text, labels_of, to_text
+from gslb.dns.name import ROOT, Name, escaped_octet, from_labels, from_text, labels_of, to_text
+from gslb.dns.zone_words import Word
 
 RecordData = Any
 """An object of dnslib's RD family; it packs itself."""
@@ -26,8 +29,10 @@ IXFR, AXFR = 251, 252
 
 Reader = Callable[[Sequence[str], Name], RecordData]
 
-_NEEDS_QUOTES = re.compile(r"^$|[\s;()]").search
+_LONGEST_DATA = 65535
+_MOST_DIGITS = 10
 
+_DIGITS = "0123456789"
 _TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -49,6 +54,7 @@ class UncompressedDname(dnslib.DNAME):  # type: ignore[misc]
         buffer.encode_name_nocompress(self.label)
 
 
+@lru_cache(maxsize=1024)
 def type_number(word: str) -> int | None:
     """`MX` or `TYPE15` to 15; None when it names no type that can stand in a zone."""
     try:
@@ -67,7 +73,7 @@ def time_to_live(word: str) -> int:
     """`3600`, `1h` or `1h30m` to seconds (0 to 2^31 - 1, RFC 2181 8); raises ValueError."""
     total, digits = 0, ""
     for character in word.lower():
-        if character.isascii() and character.isdigit():
+        if character in _DIGITS and len(digits) < _MOST_DIGITS:
             digits += character
         elif character in _TIME_UNITS and digits:
             total += int(digits) * _TIME_UNITS[character]
@@ -80,26 +86,39 @@ def time_to_live(word: str) -> int:
     return total
 
 
-def read(rtype: int, words: Sequence[str], origin: Name) -> RecordData:
+def read(rtype: int, words: Sequence[Word], origin: Name) -> RecordData:
     """Record data of type `rtype` from its words; raises ValueError with a sentence about what is wrong."""
-    if words[:1] == ["\\#"]:
-        return _unknown(words)
+    texts = [word.text for word in words]
+    if texts[:1] == ["\\#"] and not words[0].quoted:
+        return _generic(rtype, texts)
     reader = _READERS.get(rtype)
     if reader is not None:
-        return reader(words, origin)
+        return reader(texts, origin)
     if type_text(rtype).startswith("TYPE"):
         raise ValueError(f"{type_text(rtype)} data must be written in the \\# form of RFC 3597")
     try:
         relative_to = dns.name.from_text(to_text(origin))
-        data = dns.rdata.from_text("IN", type_text(rtype), _text(words), relative_to, relativize=False)
-    except (dns.exception.DNSException, ValueError, NotImplementedError) as error:
+        line = " ".join(word.presented() for word in words)
+        data = dns.rdata.from_text("IN", type_text(rtype), line, relative_to, relativize=False)
+        wire = data.to_wire() or b""
+    except (dns.exception.DNSException, ValueError, NotImplementedError, struct.error) as error:
         raise ValueError(f"this is not valid {type_text(rtype)} data: {error}") from error
-    return Presented(data.to_wire() or b"", data.to_text())
+    if len(wire) > _LONGEST_DATA:
+        raise ValueError(f"the data is longer than {_LONGEST_DATA} bytes")
+    return Presented(wire, data.to_text())
 
 
-def _text(words: Sequence[str]) -> str:
-    """Words as one line again, in quotes where they were."""
-    return " ".join(f'"{word}"' if _NEEDS_QUOTES(word) and '="' not in word else word for word in words)
+def target(rtype: int, data: RecordData) -> Name | None:
+    """The name, in lower case, that NS, CNAME, DNAME, MX or SRV data leads to; None for other types."""
+    if rtype in (NS, CNAME, DNAME, MX):
+        return from_labels(data.label.label).lower()
+    return from_labels(data.target.label).lower() if rtype == SRV else None
+
+
+def identity(data: RecordData) -> Hashable:
+    """What is equal for equal record data, names in any case (RFC 4343)."""
+    parts = (getattr(data, name) for name in data.attrs)
+    return (type(data), *(tuple(part) if isinstance(part, list) else part for part in parts))
 
 
 def _dnslib_name(name: Name) -> dnslib.DNSLabel:
@@ -112,7 +131,8 @@ def _expect(words: Sequence[str], count: int, form: str) -> None:
 
 
 def _number(word: str, bits: int, what: str) -> int:
-    if not (word.isascii() and word.isdigit()) or int(word) >= 2**bits:
+    digits = word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS
+    if not digits or int(word) >= 2**bits:
         raise ValueError(f"{what} must be a number from 0 to {2**bits - 1}, not {word!r}")
     return int(word)
 
@@ -121,18 +141,29 @@ def _target(word: str, origin: Name) -> dnslib.DNSLabel:
     return _dnslib_name(from_text(word, origin))
 
 
-def _unknown(words: Sequence[str]) -> RecordData:
-    """RFC 3597 5: `\\# length hex…`."""
+def _generic(rtype: int, words: Sequence[str]) -> RecordData:
+    """RFC 3597 5: `\\# length hex…`; a type that we know becomes what it is in its own form."""
     if len(words) < 2:
         raise ValueError("expected \\# LENGTH HEX")
     length = _number(words[1], 16, "the length")
     try:
-        data = binascii.unhexlify("".join(words[2:]))
+        wire = binascii.unhexlify("".join(words[2:]))
     except (binascii.Error, ValueError):
         raise ValueError("the data after \\# is not hexadecimal") from None
-    if len(data) != length:
-        raise ValueError(f"\\# says {length} bytes, but {len(data)} follow")
-    return dnslib.RD(data)
+    if len(wire) != length:
+        raise ValueError(f"\\# says {length} bytes, but {len(wire)} follow")
+    try:
+        known = dns.rdatatype.RdataType.make(rtype)
+        data: Any = dns.rdata.from_wire(dns.rdataclass.IN, known, wire, 0, length)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"the bytes after \\# are not {type_text(rtype)} data: {error}") from error
+    if rtype == TXT:
+        return dnslib.TXT(list(data.strings))
+    if rtype not in _READERS or rtype == CAA:
+        return Presented(wire, data.to_text())
+    if data.to_wire() != wire:
+        raise ValueError("the bytes after \\# hold a compressed name (RFC 3597 4)")
+    return _READERS[rtype](data.to_text().split(), ROOT)
 
 
 def _a(words: Sequence[str], origin: Name) -> RecordData:
@@ -177,7 +208,7 @@ def _soa(words: Sequence[str], origin: Name) -> RecordData:
 def _txt(words: Sequence[str], origin: Name) -> RecordData:
     if not words:
         raise ValueError("expected at least one string")
-    strings = [_string(word) for word in words]
+    strings = [string_bytes(word) for word in words]
     for string in strings:
         if len(string) > 255:
             raise ValueError(f"a string is {len(string)} bytes long; split it: 255 is the limit")
@@ -186,24 +217,17 @@ def _txt(words: Sequence[str], origin: Name) -> RecordData:
     return dnslib.TXT(strings)
 
 
-def _string(word: str) -> bytes:
+def string_bytes(word: str) -> bytes:
     """The bytes of a character-string whose escapes the zone-file reader kept (RFC 1035 5.1)."""
     out = bytearray()
     position = 0
     while position < len(word):
-        if word[position] != "\\":
+        if word[position] == "\\":
+            octet, position = escaped_octet(word, position + 1)
+            out.append(octet)
+        else:
             out += word[position].encode()
             position += 1
-            continue
-        digits = word[position + 1 : position + 4]
-        if len(digits) == 3 and digits.isascii() and digits.isdigit():
-            if int(digits) > 255:
-                raise ValueError(f"the escape \\{digits} is above 255")
-            out.append(int(digits))
-            position += 4
-        else:
-            out += word[position + 1 : position + 2].encode()
-            position += 2
     return bytes(out)
 
 
@@ -214,7 +238,7 @@ def _caa(words: Sequence[str], origin: Name) -> RecordData:
     tag = words[1].encode()
     if not (tag.isalnum() and len(tag) < 256):
         raise ValueError(f"the tag must be letters and digits, not {words[1]!r}")
-    value = _string(words[2])
+    value = string_bytes(words[2])
     escaped = words[2].replace('"', '\\"') if '\\"' not in words[2] else words[2]
     return Presented(bytes((flags, len(tag))) + tag + value, f'{flags} {words[1]} "{escaped}"')
 

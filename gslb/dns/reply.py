@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 import dnslib
 
 from gslb.dns import rdata
-from gslb.dns.name import MAXIMUM_NAME_LENGTH, Name, from_labels, labels_of, service_text
+from gslb.dns.extended_error import ALL_DOWN, NOT_AUTHORITATIVE, ExtendedError
+from gslb.dns.name import (
+    MAXIMUM_NAME_LENGTH,
+    Name,
+    from_labels,
+    from_text,
+    is_at_or_below,
+    labels_of,
+    service_text,
+)
 from gslb.dns.rdata import RecordData
 from gslb.dns.zone import RRset, Zone
 from gslb.dns.zones import Zones
@@ -18,7 +27,6 @@ from gslb.policy.decision import Decision
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED, YXDOMAIN = 0, 2, 3, 5, 6
 IN = 1
 _LONGEST_CHAIN = 8
-_TRANSFERS = {rdata.AXFR, rdata.IXFR}
 
 Decide = Callable[[str], Decision]
 """From the name of a service to the decision for the client at hand."""
@@ -29,6 +37,9 @@ class Reply:
     """What to say, before it is packed. decision: on the service met on the way, if any.
 
     consulted: what of the client the reply depends on. served: the service and the region that answers.
+    needed: how many RRsets of `additional` the answer is useless without (glue, RFC 9471).
+    extended_error: what the RCODE alone does not tell. passing: whether the name is one of endlessly many
+    that are answered alike, so that to remember it is not worth much.
     """
 
     rcode: int = NOERROR
@@ -39,13 +50,16 @@ class Reply:
     decision: Decision | None = None
     consulted: Consults = NOTHING
     served: tuple[str, str] | None = None
+    needed: int = 0
+    extended_error: ExtendedError | None = None
+    passing: bool = False
 
 
 def reply_to(name: Name, rtype: int, class_: int, zones: Zones, decide: Decide) -> Reply:
     """Answer one question. name: lower case. `decide` is asked only where a service is met."""
-    zone = zones.find(name)
-    if zone is None or class_ != IN or rtype in _TRANSFERS:
-        return Reply(REFUSED, authoritative=False)
+    zone = zones.for_question(name, rtype)
+    if zone is None or class_ != IN:
+        return Reply(REFUSED, authoritative=False, extended_error=NOT_AUTHORITATIVE, passing=True)
     reply = Reply()
     seen: set[Name] = set()
     while True:
@@ -54,7 +68,7 @@ def reply_to(name: Name, rtype: int, class_: int, zones: Zones, decide: Decide) 
             return reply
         seen.add(name)
         name = target
-        next_zone = zones.find(name)
+        next_zone = zones.for_question(name, rtype)
         if next_zone is None or name in seen or len(seen) > _LONGEST_CHAIN:
             return reply
         zone = next_zone
@@ -68,8 +82,10 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
         return None
     redirect = zone.redirection(name)
     if redirect is not None:
+        reply.passing = True
         return _redirect(reply, name, redirect)
     source = zone.source_of(name)
+    reply.passing = reply.passing or source != name
     if source is None:
         reply.rcode = NXDOMAIN
         reply.authority.append(zone.negative_soa())
@@ -95,7 +111,8 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
 
 def _redirect(reply: Reply, name: Name, redirect: RRset) -> Name | None:
     """A DNAME above the name (RFC 6672 3.2): it, the CNAME that follows from it, and where that leads."""
-    reply.answer.append(redirect)
+    if all(each is not redirect for each in reply.answer):
+        reply.answer.append(redirect)  # a chain may come by the same one twice
     target = wire_name(redirect.data[0].label)
     renamed = name[: len(name) - len(redirect.owner)] + target
     if len(renamed) > MAXIMUM_NAME_LENGTH:
@@ -107,20 +124,32 @@ def _redirect(reply: Reply, name: Name, redirect: RRset) -> Name | None:
 
 
 def _answer_service(reply: Reply, zone: Zone, name: Name, rtype: int, decision: Decision) -> None:
-    """What has no data holds for every client: which families a service has is a matter of the fleet."""
+    """What has no data holds for every client: which families a service has is a matter of the fleet.
+
+    A hostname ends the chain, also where we could go on: of several services in one answer, each with a
+    scope of its own, a resolver could keep none rightly (RFC 7871 7.2.1).
+    """
     reply.decision = decision
+    version = 4 if rtype == rdata.A else 6
+    if version not in decision.versions:
+        reply.authority.append(zone.negative_soa())
+        return
+    if not decision.healthy:
+        reply.extended_error = ALL_DOWN
     if decision.chosen is None:
         reply.rcode = SERVFAIL
         return
-    answering = decision.answering.get(4 if rtype == rdata.A else 6)
-    if answering is None:
-        reply.authority.append(zone.negative_soa())
-        return
-    region, addresses = answering
-    data = tuple(address_data(rtype, address.packed) for address in addresses)
-    reply.answer.append(RRset(name, rtype, decision.ttl, data))
+    if decision.alias is not None:
+        target = dnslib.DNSLabel(labels_of(from_text(decision.alias)))
+        reply.answer.append(RRset(name, rdata.CNAME, decision.ttl, (dnslib.CNAME(target),)))
+        reply.served = (decision.service, decision.chosen)
+    else:
+        answering = decision.answering[version]
+        addresses = dict.fromkeys(address for each in answering for address in each.addresses)
+        data = tuple(address_data(rtype, address.packed) for address in addresses)
+        reply.answer.append(RRset(name, rtype, decision.ttl, data))
+        reply.served = (decision.service, answering[0].region)
     reply.consulted = decision.consulted
-    reply.served = (decision.service, region)
 
 
 def address_data(rtype: int, packed: bytes) -> RecordData:
@@ -142,38 +171,27 @@ def _answer_any(reply: Reply, zone: Zone, name: Name, source: Name) -> None:
 
 
 def _refer(reply: Reply, zone: Zone, cut: Name) -> None:
-    """A referral with the glue that we have (RFC 1034 4.2.1); authority ends here."""
+    """A referral with the glue that we have (RFC 1034 4.2.1), first that without which nobody can follow."""
     servers = zone.nodes[cut][rdata.NS]
     if not reply.answer:
         reply.authoritative = False
     reply.authority.append(servers)
+    siblings: list[RRset] = []
     for server in servers.data:
-        node = zone.nodes.get(wire_name(server.label), {})
-        reply.additional.extend(node[rtype] for rtype in (rdata.A, rdata.AAAA) if rtype in node)
+        name = wire_name(server.label)
+        node = zone.nodes.get(name, {})
+        glue = [node[rtype] for rtype in (rdata.A, rdata.AAAA) if rtype in node]
+        if is_at_or_below(name, cut):
+            reply.additional.extend(glue)
+        else:
+            siblings.extend(glue)
+    reply.needed = len(reply.additional)
+    reply.additional.extend(siblings)
 
 
 def wire_name(label: dnslib.DNSLabel) -> Name:
     """A name of dnslib's in our form."""
     return from_labels(label.label).lower()
-
-
-def pack(reply: Reply, name: Name, rtype: int, class_: int) -> bytes:
-    """The whole message through dnslib: ID 0, RD clear, no OPT; the question in lower case."""
-    header = dnslib.DNSHeader(id=0, qr=1, aa=int(reply.authoritative), ra=0, rd=0, rcode=reply.rcode)
-    question = dnslib.DNSQuestion(dnslib.DNSLabel(labels_of(name)), rtype, class_)
-    record = dnslib.DNSRecord(header, q=question)
-    for rrset in reply.answer:
-        record.add_answer(*_records(rrset))
-    for rrset in reply.authority:
-        record.add_auth(*_records(rrset))
-    for rrset in reply.additional:
-        record.add_ar(*_records(rrset))
-    return bytes(record.pack())
-
-
-def _records(rrset: RRset) -> list[dnslib.RR]:
-    owner = dnslib.DNSLabel(labels_of(rrset.owner))
-    return [dnslib.RR(owner, rrset.type, IN, rrset.ttl, data) for data in rrset.data]
 
 
 def describe(reply: Reply) -> list[str]:

@@ -1,249 +1,268 @@
-"""From packet to packet: finds what was answered before, or asks the pure function, and patches the copy."""
+"""From packet to packet: who is answered, by which rules, from which answers; and what was counted."""
 
 from __future__ import annotations
 
-import struct
+import secrets
 from collections import Counter
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 import structlog
 
 from gslb.clock import Clock
+from gslb.dns import rdata
+from gslb.dns.answer_cache import AnswerCache
+from gslb.dns.asker import Asker
 from gslb.dns.authority import Authority
+from gslb.dns.chaos import CHAOS, chaos_reply
 from gslb.dns.edns import Edns, write_opt
-from gslb.dns.query import HEADER_LENGTH, QR, RD, TC, Query, is_query, read_query
-from gslb.dns.reply import SERVFAIL, Reply, pack
+from gslb.dns.extended_error import (
+    INVALID_QUERY_TYPE,
+    NOT_AUTHORITATIVE,
+    NOT_SUPPORTED,
+    PROHIBITED,
+    ExtendedError,
+)
+from gslb.dns.name import service_text
+from gslb.dns.packing import Packed, assemble, empty, pack, with_opt
+from gslb.dns.query import AA, FORMERR, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
+from gslb.dns.rate_limit import Outcome
+from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL
+from gslb.dns.rules import Rules, rules_of
+from gslb.dns.transfer import may_transfer, transfer_messages
+from gslb.dns.tsig import TsigFailure, verify
 from gslb.errors import WireError
-from gslb.geo.location import IPAddress, Located
-from gslb.policy.base import NOTHING, Consults
-from gslb.policy.decision import scope_of
-from gslb.policy.share import share_of
 
 log = structlog.get_logger(__name__)
 
-CACHE_ENTRIES = 200_000
-"""The most packed answers kept for one world; reaching it drops them all, which costs a refill."""
+UNANSWERED_PORTS = frozenset({0, 7, 13, 17, 19, 37, 464})
+"""Of services that answer whatever comes (echo, chargen and so on): to answer them is to begin a loop."""
 
-CLASSIC_PAYLOAD = 512
-"""Bytes over UDP for a client that speaks no EDNS (RFC 1035 4.2.1)."""
+_NOTAUTH, _BADVERS = 9, 16
+_TC_IN_BYTE_2 = TC >> 8
+_TRANSFERS = frozenset({rdata.AXFR, rdata.IXFR})
+_NOT_IMPLEMENTED = frozenset({249, 253, 254})  # TKEY, MAILB, MAILA
+_META_TYPES = frozenset({rdata.OPT, *range(128, 255)}) - _TRANSFERS
 
-LONGEST_MESSAGE = 65535
-
-_BADVERS = 16
-_HEAD = struct.Struct("!6H")
-
-Key = tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """An answer in wire form, ready to be copied: all that follows the question, and the header's parts.
-
-    shrinks_at: from then on (seconds since 1970) the TTLs inside are too long. served: the service and the
-    region answered, for counting. kept: what the cache's key names by identity, held so that the identity
-    stays taken.
-    """
-
-    flags: int
-    answers: int
-    authorities: int
-    additionals: int
-    tail: bytes
-    shrinks_at: float | None = None
-    served: tuple[str, str] | None = None
-    kept: Located | None = None
-
-
-class AnswerCache:
-    """Answers that hold for one authority; a new one gets a new, empty cache.
-
-    `varies` tells by question what of the client its answer depends on, which is a property of the
-    configuration alone; that part of the client then completes the key.
-    """
-
-    __slots__ = ("answers", "authority", "varies")
-
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
-        self.varies: dict[Key, Consults] = {}
-        self.answers: dict[Key, Packed] = {}
-
-    @property
-    def full(self) -> bool:
-        return len(self.answers) >= CACHE_ENTRIES or len(self.varies) >= CACHE_ENTRIES
-
-    def clear(self) -> None:
-        """Forget all answers."""
-        self.answers.clear()
-        self.varies.clear()
-
-    def keep(self, question: Key, varies: Consults, key: Key, packed: Packed) -> None:
-        """Remember an answer under the question and under what else it depends on."""
-        self.varies[question] = varies
-        self.answers[key] = packed
+Answer = bytes | Iterator[bytes] | None
+"""A message, the messages of a transfer, or silence."""
 
 
 class Responder:
-    """Answers packets from any thread. What it knows is swapped whole by `use`, between two packets."""
+    """Answers packets; safe to use from several threads, its counts at worst a little low."""
 
-    def __init__(self, authority: Authority, clock: Clock) -> None:
+    def __init__(self, authority: Authority, clock: Clock, node: str = "") -> None:
+        """node: the name in the fleet of the node whose identity is told."""
         self._clock = clock
-        self._cache = AnswerCache(authority)
+        self._node = node
+        self._random_secret = secrets.token_bytes(16)
+        self._hits = self._overflows = 0
+        self.queries = self.silences = self.truncations = 0
         self.responses: Counter[int] = Counter()
         self.served: Counter[tuple[str, str]] = Counter()
-        self.queries = 0
-        self.hits = 0
-        self.silences = 0
-        self.truncations = 0
-        self.overflows = 0
+        self.cookies: Counter[str] = Counter()
+        self.transfers: Counter[str] = Counter()
+        # Swapped as one: a query must not see the rules of one configuration and the answers of another.
+        self._serving = (rules_of(authority.fleet.dns, node, self._random_secret), AnswerCache(authority))
 
     @property
     def authority(self) -> Authority:
-        return self._cache.authority
+        return self._serving[1].authority
+
+    @property
+    def rules(self) -> Rules:
+        return self._serving[0]
+
+    @property
+    def hits(self) -> int:
+        """Answers that were repeated from the cache."""
+        return self._hits + self._serving[1].hits
+
+    @property
+    def overflows(self) -> int:
+        """How often the cache was full."""
+        return self._overflows + self._serving[1].overflows
 
     @property
     def cached(self) -> int:
-        """Answers in the cache now."""
-        return len(self._cache.answers)
+        """Answers in the cache."""
+        return self._serving[1].entries
 
     def use(self, authority: Authority) -> None:
-        """Answer from `authority` from now on; answers cached stay only if decisions cannot differ."""
-        old = self._cache.authority
-        if (
-            old.fleet is authority.fleet
-            and old.zones is authority.zones
-            and old.locator is authority.locator
-            and old.world.regions is authority.world.regions
-        ):
-            self._cache.authority = authority
+        """Answer from `authority` from now on; what was answered before is kept only if it still holds."""
+        rules, cache = self._serving
+        rules = rules_of(authority.fleet.dns, self._node, self._random_secret, rules)
+        if cache.still_holds(authority):
+            cache.authority = authority
         else:
-            self._cache = AnswerCache(authority)
+            self._hits += cache.hits
+            self._overflows += cache.overflows
+            cache = AnswerCache(authority)
+        self._serving = (rules, cache)
 
-    def respond(self, packet: bytes, source: str, *, stream: bool = False) -> bytes | None:
-        """The answer to `packet` from the address `source`, or None for silence; never raises.
+    def respond(self, packet: bytes, source: str, port: int = 53, *, stream: bool = False) -> bytes | None:
+        """The answer to `packet` from its sender's address and port, or None for silence; never raises.
 
-        stream: over TCP, where nothing needs truncating.
+        stream: over TCP, where answers may be long and nobody can pretend to be somebody else.
         """
+        answer = self._respond(packet, source, port, stream)
+        return answer if isinstance(answer, bytes) or answer is None else next(answer, None)
+
+    def respond_stream(self, packet: bytes, source: str, port: int) -> Iterable[bytes]:
+        """The messages that answer `packet` over TCP, made as they are taken; none for silence."""
+        answer = self._respond(packet, source, port, True)
+        if answer is None:
+            return ()
+        return (answer,) if isinstance(answer, bytes) else answer
+
+    def _respond(self, packet: bytes, source: str, port: int, stream: bool) -> Answer:
         self.queries += 1
-        if not is_query(packet):
+        if not is_query(packet) or (port in UNANSWERED_PORTS and not stream):
             self.silences += 1
             return None
+        rules, cache = self._serving
+        asker = Asker(source, stream)
+        now = self._clock.now()
         try:
             query = read_query(packet)
         except WireError as error:
-            self.responses[error.rcode] += 1
-            return _error(packet, error.rcode)
+            reason = NOT_SUPPORTED if error.rcode == NOTIMP else None
+            return self._finish(rules, salvage(packet), asker, empty(error.rcode, reason), now)
         try:
-            return self._answer(query, source, stream)
+            return self._answer(rules, cache, query, packet, asker, now)
         except Exception:
             log.exception("a query could not be answered", source=source, question=query.question.hex())
-            self.responses[SERVFAIL] += 1
-            payload = self.authority.fleet.dns.udp_payload
-            opt = write_opt(query.edns, payload) if query.edns is not None else b""
-            return _assemble(query, QR | SERVFAIL, 0, 0, 0, b"", opt)
+            return self._finish(rules, query, asker, empty(SERVFAIL), now)
 
-    def _answer(self, query: Query, source: str, stream: bool) -> bytes:
-        cache = self._cache
-        authority = cache.authority
-        edns = query.edns
-        settings = authority.fleet.dns
-        if edns is not None:
-            if edns.version:
-                self.responses[_BADVERS] += 1
-                opt = write_opt(Edns(edns.payload, 0, edns.do), settings.udp_payload, extended_rcode=1)
-                return _assemble(query, QR, 0, 0, 0, b"", opt)
-            if edns.client_subnet is not None and not settings.client_subnet:
-                edns = Edns(edns.payload, 0, edns.do)
-        packed, scope = self._find(cache, query, _client_address(edns, source))
-        opt = b""
-        limit = CLASSIC_PAYLOAD
-        if edns is not None:
-            subnet = edns.client_subnet
-            if subnet is not None and subnet.source_prefix_length == 0:
-                scope = 0
-            opt = write_opt(edns, settings.udp_payload, scope=scope)
-            limit = min(max(edns.payload, CLASSIC_PAYLOAD), settings.udp_payload)
-        self.responses[packed.flags & 15] += 1
+    def _answer(
+        self, rules: Rules, cache: AnswerCache, query: Query, packet: bytes, asker: Asker, now: float
+    ) -> Answer:
+        """Everything about the asker first, then the question itself."""
+        if query.tsig_start is not None:
+            verified = verify(packet, query.tsig_start, rules.keyring, now)
+            if isinstance(verified, TsigFailure):
+                return self._finish(rules, query, asker, empty(verified.rcode), now, failure=verified)
+            asker.signer, asker.key, asker.known = verified.signer, verified.key_name, True
+        if query.edns is not None:
+            if query.edns.version:
+                return self._finish(rules, query, asker, empty(NOERROR), now, extended_rcode=_BADVERS >> 4)
+            cookie = asker.introduce(query.edns, rules, now)
+            if cookie is not None:
+                self.cookies[cookie] += 1
+        scope = 0
+        if query.opcode == NOTIFY:
+            served = query.name in cache.authority.zones.by_apex
+            packed = empty(NOERROR, flags=AA) if served else empty(_NOTAUTH, NOT_AUTHORITATIVE)
+        elif not query.question:
+            packed = empty(NOERROR)
+        elif query.class_ == CHAOS:
+            packed = pack(chaos_reply(query.name, query.type, rules.texts), query)
+        elif query.type in _TRANSFERS:
+            return self._transfer(rules, cache.authority, query, asker, now)
+        elif query.type in _META_TYPES:
+            packed = empty(NOTIMP if query.type in _NOT_IMPLEMENTED else FORMERR, INVALID_QUERY_TYPE)
+        else:
+            packed, scope = cache.find(query, asker.client, now)
+        return self._finish(rules, query, asker, packed, now, scope=scope)
+
+    def _finish(
+        self,
+        rules: Rules,
+        query: Query,
+        asker: Asker,
+        packed: Packed,
+        now: float,
+        *,
+        scope: int = 0,
+        extended_rcode: int = 0,
+        failure: TsigFailure | None = None,
+    ) -> bytes | None:
+        """Bring an answer into the form and the length that the asker can take, if it may have one now."""
+        rcode = packed.flags & 15 | extended_rcode << 4
+        if not asker.known and rules.limiter is not None:
+            outcome = rules.limiter.judge(asker.source, rcode != NOERROR, now)
+            if outcome is not Outcome.SEND:
+                for limited in rules.limiter.newly_limited():
+                    log.warning("responses are limited", **asdict(limited))
+                if outcome is Outcome.DROP:
+                    return None
+                packed = empty(packed.flags & 15, flags=packed.flags | TC)
+        self.responses[rcode] += 1
         if packed.served is not None:
             self.served[packed.served] += 1
-        length = HEADER_LENGTH + len(query.question) + len(packed.tail) + len(opt)
-        if length > (LONGEST_MESSAGE if stream else limit):
+        signature = asker.signer or failure
+        room = limit = asker.limit(query.edns, rules)
+        if signature is not None:
+            room -= signature.length
+        message = _fitted(query, packed, room, rules, asker, scope, extended_rcode)
+        if len(message) > room:
+            # Not even the question has room beside the signature: unsigned, but it says to come by TCP.
+            signature, packed = None, empty(packed.flags & 15, flags=TC)
+            message = _fitted(query, packed, limit, rules, asker, scope, extended_rcode)
+        if message[2] & _TC_IN_BYTE_2:
             self.truncations += 1
-            return _assemble(query, packed.flags | TC, 0, 0, 0, b"", opt)
-        return _assemble(
-            query, packed.flags, packed.answers, packed.authorities, packed.additionals, packed.tail, opt
+        if isinstance(signature, TsigFailure):
+            return signature.append_to(message)
+        return signature.sign(message, now) if signature is not None else message
+
+    def _transfer(self, rules: Rules, authority: Authority, query: Query, asker: Asker, now: float) -> Answer:
+        """AXFR and IXFR: to whom the zone's operator allows it (RFC 5936, RFC 1995)."""
+        zone = authority.zones.by_apex.get(query.name) if query.class_ == IN else None
+        if query.type == rdata.AXFR and not asker.stream:
+            return self._finish(rules, query, asker, empty(FORMERR), now)
+        if zone is None:
+            return self._finish(rules, query, asker, empty(_NOTAUTH, NOT_AUTHORITATIVE), now)
+        name = service_text(zone.apex)
+        if not may_transfer(authority.fleet.zones[name].transfers, asker.address, asker.key):
+            self.transfers["refused"] += 1
+            log.warning("transfer refused", zone=name, source=asker.source, key=asker.key)
+            return self._finish(rules, query, asker, empty(REFUSED, PROHIBITED), now)
+        self.transfers["served"] += 1
+        log.info("transfer", zone=name, source=asker.source, key=asker.key, type=rdata.type_text(query.type))
+        client = authority.client(asker.address)
+        messages = transfer_messages(
+            query, zone, lambda service: authority.decide(service, client, now), stream=asker.stream
         )
+        return self._completed(rules, query, asker, messages, now)
 
-    def _find(self, cache: AnswerCache, query: Query, address: IPAddress) -> tuple[Packed, int]:
-        """The answer and the scope it may claim: from the cache, else from the pure function."""
-        question = (query.name, query.type, query.class_)
-        varies = cache.varies.get(question)
-        located: Located | None = None
-        if varies is not None:
-            key: Key = question
-            if varies.location:
-                located = cache.authority.locator.locate(address)
-            if varies is not NOTHING:
-                key = _key(question, varies, located, address)
-            packed = cache.answers.get(key)
-            if packed is not None and (packed.shrinks_at is None or self._clock.now() < packed.shrinks_at):
-                self.hits += 1
-                prefix_length = located.prefix_length if located is not None else 0
-                return packed, scope_of(varies, address, prefix_length)
-        return self._make(cache, query, address)
-
-    def _make(self, cache: AnswerCache, query: Query, address: IPAddress) -> tuple[Packed, int]:
-        authority = cache.authority
-        client = authority.client(address)
-        reply = authority.reply(query.name, query.type, query.class_, client, self._clock.now())
-        varies = reply.consulted
-        packed = _pack(reply, query, client.located)
-        question = (query.name, query.type, query.class_)
-        if cache.full:
-            log.warning("the answer cache is full and starts anew", entries=CACHE_ENTRIES)
-            self.overflows += 1
-            cache.clear()
-        cache.keep(question, varies, _key(question, varies, client.located, address), packed)
-        return packed, scope_of(varies, address, client.located.prefix_length)
+    def _completed(
+        self, rules: Rules, query: Query, asker: Asker, messages: Iterable[bytes], now: float
+    ) -> Iterator[bytes]:
+        """The messages of a transfer with OPT in the first (RFC 5936 2.2.5) and a signature in each."""
+        opt = b""
+        if query.edns is not None:
+            opt = _opt(rules, query.edns, asker)
+        for message in messages:
+            self.responses[NOERROR] += 1
+            if opt:
+                message, opt = with_opt(message, opt), b""
+            yield asker.signer.sign(message, now) if asker.signer is not None else message
 
 
-def _key(question: Key, varies: Consults, located: Located | None, address: IPAddress) -> Key:
-    """The question, completed by that part of the client which the answer depends on."""
-    key = question
-    if varies.location and located is not None:
-        # Locators intern locations and networks, so that identity is equality, and cheap.
-        key = (*key, id(located.location), id(located.network), id(located.carrier))
-    if varies.share:
-        key = (*key, share_of(address))
-    return key
-
-
-def _client_address(edns: Edns | None, source: str) -> IPAddress:
-    if edns is not None and edns.client_subnet is not None and edns.client_subnet.source_prefix_length:
-        return edns.client_subnet.address
-    return ip_address(source.partition("%")[0])
-
-
-def _pack(reply: Reply, query: Query, located: Located) -> Packed:
-    wire = pack(reply, query.name, query.type, query.class_)
-    _, flags, _, answers, authorities, additionals = _HEAD.unpack_from(wire)
-    tail = wire[HEADER_LENGTH + len(query.question) :]
-    shrinks_at = reply.decision.shrinks_at if reply.decision is not None else None
-    return Packed(flags, answers, authorities, additionals, tail, shrinks_at, reply.served, located)
-
-
-def _assemble(
-    query: Query, flags: int, answers: int, authorities: int, additionals: int, tail: bytes, opt: bytes
+def _fitted(
+    query: Query, packed: Packed, room: int, rules: Rules, asker: Asker, scope: int, extended_rcode: int
 ) -> bytes:
-    if query.rd:
-        flags |= RD
-    head = _HEAD.pack(query.id, flags, 1, answers, authorities, additionals + (1 if opt else 0))
-    return head + query.question + tail + opt
+    """The message in `room` bytes if it can be done at all: what explains gives way to what answers
+    (RFC 8914 3), and all options to the question."""
+    asked, error = query.edns, packed.extended_error
+    if asked is None:
+        return assemble(query, packed, b"", room)
+    message = assemble(query, packed, _opt(rules, asked, asker, scope, error, extended_rcode), room)
+    if error is not None and message[2] & _TC_IN_BYTE_2:
+        message = assemble(query, packed, _opt(rules, asked, asker, scope, None, extended_rcode), room)
+    if len(message) > room:
+        opt = write_opt(rules.settings.udp_payload, do=asked.do, extended_rcode=extended_rcode)
+        message = assemble(query, packed, opt, room)
+    return message
 
 
-def _error(packet: bytes, rcode: int) -> bytes:
-    """A header alone: the rest of a packet that cannot be read is not worth repeating."""
-    identifier, flags = struct.unpack_from("!HH", packet)
-    flags = QR | (flags & 0x7800) | (flags & RD) | rcode
-    return _HEAD.pack(identifier, flags, 0, 0, 0, 0)
+def _opt(
+    rules: Rules,
+    asked: Edns,
+    asker: Asker,
+    scope: int = 0,
+    error: ExtendedError | None = None,
+    extended_rcode: int = 0,
+) -> bytes:
+    options = asker.options(asked, rules, scope, error)
+    return write_opt(rules.settings.udp_payload, do=asked.do, options=options, extended_rcode=extended_rcode)

@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 import threading
+from contextlib import suppress
 from ipaddress import ip_address
 
 import structlog
@@ -26,6 +27,8 @@ _WAKE_UP = struct.pack("ll", 0, 500_000)
 _IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
+_MTU_DISCOVER = ((socket.IPPROTO_IP, 10), (socket.IPPROTO_IPV6, 23))
+_PMTUDISC_OMIT = 5
 
 
 class UdpListener:
@@ -38,6 +41,7 @@ class UdpListener:
         self._wildcard = ip_address(address.host).is_unspecified
         if self._wildcard:
             _receive_packet_info(self._socket)
+        _ignore_path_mtu(self._socket)
         # The kernel's own time-out: Python's would cost a poll before every receive.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _WAKE_UP)
         self._stopping = False
@@ -73,14 +77,14 @@ class UdpListener:
         receive, send, respond = self._socket.recvfrom, self._socket.sendto, self._responder.respond
         while not self._stopping:
             packet, source = receive(LARGEST_DATAGRAM)
-            answer = respond(packet, source[0])
+            answer = respond(packet, source[0], source[1])
             if answer is not None:
                 send(answer, source)
 
     def _serve_wildcard(self) -> None:
         while not self._stopping:
             packet, ancillary, _, source = self._socket.recvmsg(LARGEST_DATAGRAM, 64)
-            answer = self._responder.respond(packet, source[0])
+            answer = self._responder.respond(packet, source[0], source[1])
             if answer is not None:
                 self._socket.sendmsg([answer], _answer_from(ancillary), 0, source)
 
@@ -119,6 +123,15 @@ def _receive_packet_info(bound: socket.socket) -> None:
         bound.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
     elif sys.platform == "linux":
         bound.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def _ignore_path_mtu(bound: socket.socket) -> None:
+    """Answers are short enough for every path; a forged ICMP "too big" must not have them fragmented,
+    for fragments can be forged as well (RFC 9715 3.1). Only Linux can be told so."""
+    level, name = _MTU_DISCOVER[bound.family == socket.AF_INET6]
+    if sys.platform == "linux":
+        with suppress(OSError):
+            bound.setsockopt(level, name, _PMTUDISC_OMIT)
 
 
 def _answer_from(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -63,16 +63,28 @@ class LocatorSource:
                 self._swap(await asyncio.to_thread(self._locator, self._settings, self._networks, opened))
             return changed
 
-    async def reconfigure(self, settings: GeoSettings, networks: Sequence[IPNetwork]) -> None:
-        """Take up a changed fleet; files that are open already are not read again.
+    @asynccontextmanager
+    async def prepared(
+        self, settings: GeoSettings, networks: Sequence[IPNetwork]
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Make ready for a changed fleet; what is yielded makes it so, at once and without I/O.
 
-        Raises GeoError when a database cannot be used; then the old Locator stays.
+        The subscribers are not told: who changes the fleet has more to swap than this. Files that are open
+        already are not read again, and none is taken up meanwhile. Raises GeoError when a database cannot be
+        used. Then, or when what is yielded is not called, everything stays as it was.
         """
         async with self._changing:
-            opened = {database.path: database for database in self.current.databases}
-            locator = await asyncio.to_thread(self._locator, settings, tuple(networks), opened)
-            self._settings, self._networks = settings, tuple(networks)
-            self._swap(locator)
+            wanted = tuple(networks)
+            if (settings, wanted) == (self._settings, self._networks):
+                locator = self.current
+            else:
+                opened = {database.path: database for database in self.current.databases}
+                locator = await asyncio.to_thread(self._locator, settings, wanted, opened)
+
+            def use() -> None:
+                self._settings, self._networks, self.current = settings, wanted, locator
+
+            yield use
 
     @staticmethod
     def _locator(

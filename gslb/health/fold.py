@@ -9,6 +9,11 @@ from gslb.fleet import Fleet, Region
 from gslb.health.quorum import NOT_OBSERVED, conclude
 from gslb.world import Observation, Override, RegionState, Report, TargetState, Verdict, World
 
+NOT_PROBED = "it is not probed"
+
+_NEVER = 2.0**31
+"""Seconds, more than any TTL: what is not probed stays as it is."""
+
 
 def fold_world(
     fleet: Fleet,
@@ -50,7 +55,12 @@ def fold_world(
 
 
 def region_targets(region: Region) -> dict[str, str]:
-    """The region's edge addresses (text), in the fleet's order, each with its target's name."""
+    """The region's edge addresses (text), in the fleet's order, each with its target's name.
+
+    Of a region that is a hostname that one, if it is probed.
+    """
+    if region.hostname is not None:
+        return {region.hostname: region.target} if region.probe is not None else {}
     return {str(address): edge.target(address) for edge in region.edges for address in edge.addresses}
 
 
@@ -76,7 +86,7 @@ def _region_state(
         verdict=verdict,
         since=since,
         reason=_region_reason(verdict, targets),
-        flip_in=min((state.flip_in for state in states), default=0.0),
+        flip_in=min((state.flip_in for state in states), default=_NEVER),
         override=override,
         targets=targets,
     )
@@ -93,7 +103,9 @@ def _region_reason(verdict: Verdict, targets: Mapping[str, TargetState]) -> str:
     """One address speaks for itself; several are counted, and the first that is ill is named."""
     if len(targets) == 1:
         return next(iter(targets.values())).reason
-    if not targets or all(state.reason == NOT_OBSERVED for state in targets.values()):
+    if not targets:
+        return NOT_PROBED
+    if all(state.reason == NOT_OBSERVED for state in targets.values()):
         return NOT_OBSERVED
     counted = Verdict.DOWN if verdict is Verdict.DOWN else Verdict.UP
     number = sum(state.verdict is counted for state in targets.values())

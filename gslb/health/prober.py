@@ -20,11 +20,14 @@ CONCURRENT_PROBES = 256
 JITTER = 0.1
 """Intervals vary by so much of themselves either way, so that observers do not march in step."""
 
+Targets = Mapping[str, tuple[HealthCheck, SocketAddress]]
+"""By target name: the check, and where to send it."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Prober:
-    """Probes `targets` (by target name: the check, and where to send it), at most once each at a time.
+    """Probes `targets`, at most once each at a time.
 
     on_observation is called on the event loop after every outcome; if it raises, that is logged, and probing
     goes on. `random` and `sleep` are for tests.
@@ -32,7 +35,7 @@ class Prober:
 
     def __init__(
         self,
-        targets: Mapping[str, tuple[HealthCheck, SocketAddress]],
+        targets: Targets,
         observer: str,
         clock: Clock,
         on_observation: Callable[[Observation], None],
@@ -50,6 +53,8 @@ class Prober:
         self._sleep = sleep
         self._slots = asyncio.Semaphore(CONCURRENT_PROBES)
         self._observations: dict[str, Observation] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._running: asyncio.TaskGroup | None = None
         self.probes = 0
         self.failures = 0
 
@@ -63,31 +68,71 @@ class Prober:
 
         Probes still in flight at the deadline are abandoned: their targets stay unknown until `run`.
         """
+        return await self._round(self._targets, deadline)
+
+    async def first_look(self, targets: Targets, deadline: float) -> bool:
+        """Like the initial round, of the new ones among `targets`: ahead of `use`, so that they are known."""
+        new = {name: target for name, target in targets.items() if name not in self._targets}
+        return await self._round(new, deadline)
+
+    async def _round(self, targets: Targets, deadline: float) -> bool:
         try:
             async with asyncio.timeout(deadline), asyncio.TaskGroup() as group:
-                for target in self._targets:
-                    group.create_task(self._probe(target))
+                for target, (check, address) in targets.items():
+                    group.create_task(self._probe(target, check, address))
         except TimeoutError:
             return False
         return True
+
+    def use(self, targets: Targets) -> None:
+        """Go on with other targets, from the event loop's thread.
+
+        Those that stay keep their history and their schedule. One that is probed otherwise than before keeps
+        its history alone. It, and whatever nobody has looked at yet, is probed at once.
+        """
+        before, self._targets = self._targets, dict(targets)
+        for target in before:
+            if self._targets.get(target) != before[target] and target in self._watches:
+                self._watches.pop(target).cancel()
+        self._observations = {
+            target: observation
+            for target, observation in self._observations.items()
+            if target in self._targets
+        }
+        if self._running is not None:
+            for target in [name for name in self._targets if name not in self._watches]:
+                known = target in self._observations and target not in before
+                self._begin(self._running, target, self._spread(target) if known else 0.0)
 
     async def run(self) -> None:
         """Probe every target at its interval until cancelled; starts are spread over the first interval."""
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
-                group.create_task(self._watch(target), name=f"probe {target}")
+                self._begin(group, target, self._spread(target))
+            self._running = group
+            try:
+                # `use` may bring targets when there are none.
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._running = None
+                self._watches.clear()
 
-    async def _watch(self, target: str) -> None:
-        interval = self._targets[target][0].interval
-        await self._sleep(self._random.uniform(0, interval))
+    def _spread(self, target: str) -> float:
+        return self._random.uniform(0, self._targets[target][0].interval)
+
+    def _begin(self, group: asyncio.TaskGroup, target: str, delay: float) -> None:
+        self._watches[target] = group.create_task(self._watch(target, delay), name=f"probe {target}")
+
+    async def _watch(self, target: str, delay: float) -> None:
+        check, address = self._targets[target]
+        await self._sleep(delay)
         while True:
             started = self._clock.monotonic()
-            await self._probe(target)
-            pause = interval * self._random.uniform(1 - JITTER, 1 + JITTER)
+            await self._probe(target, check, address)
+            pause = check.interval * self._random.uniform(1 - JITTER, 1 + JITTER)
             await self._sleep(max(0.0, started + pause - self._clock.monotonic()))
 
-    async def _probe(self, target: str) -> None:
-        check, address = self._targets[target]
+    async def _probe(self, target: str, check: HealthCheck, address: SocketAddress) -> None:
         async with self._slots:
             outcome = await self._outcome(target, check, address)
         self.probes += 1

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from gslb.clock import duration, moment
 from gslb.fleet import AllDown, Fleet, Region, Service
 from gslb.geo.location import IPAddress
-from gslb.policy.base import NOTHING, Client, Consults, Ranking
+from gslb.policy.answering import IP_VERSIONS, Answering, Contents, contents, versions_of
+from gslb.policy.base import NOTHING, SHARE, Client, Consults, Ranking
 from gslb.policy.share import share_prefix_length
 from gslb.world import OverrideKind, RegionState, Verdict, World
 
@@ -27,8 +28,13 @@ class Decision:
     """What one client is told about one service, and why.
 
     ranked: every candidate; eligible ones first, in the policies' order, then the others.
-    chosen: the first of them; None means SERVFAIL. answering: for each IP version the region that answers,
-    and the addresses it answers with; the chosen one unless it lacks the family. ttl: seconds.
+    chosen: the first of them; None means SERVFAIL.
+    versions: the IP versions that the service has data of, for every client and whatever the health; of
+    another there is no data, and this comes before all else.
+    answering: for each IP version the regions that answer and their addresses, in the order of the answer;
+    without rotation the chosen one is first unless it lacks the version.
+    alias: the hostname that is answered instead, as a CNAME, when the chosen region is somebody else's.
+    healthy: whether any region was eligible. ttl: seconds.
     consulted: what of the client was looked at.
     scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
     shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
@@ -38,17 +44,41 @@ class Decision:
     client: Client
     ranked: tuple[RankedRegion, ...]
     chosen: str | None
-    answering: Mapping[int, tuple[str, tuple[IPAddress, ...]]]
+    answering: Mapping[int, tuple[Answering, ...]]
     ttl: int
     consulted: Consults
     scope: int
     notes: tuple[str, ...] = ()
     shrinks_at: float | None = None
+    alias: str | None = None
+    healthy: bool = True
+    versions: frozenset[int] = frozenset(IP_VERSIONS)
+
+    @property
+    def outcome(self) -> tuple[str, ...]:
+        """What is answered, in sentences: one for each record type, or for the alias."""
+        told = []
+        for version, rtype in zip(IP_VERSIONS, ("A", "AAAA"), strict=True):
+            if version not in self.versions:
+                told.append(f"{rtype} has no data: no region of the service has an IPv{version} address")
+            elif answering := self.answering.get(version):
+                regions = [f"{each.region} ({', '.join(map(str, each.addresses))})" for each in answering]
+                told.append(f"{rtype} is answered with {', then '.join(regions)}")
+        if self.chosen is None:
+            told.append("SERVFAIL is answered")
+        elif self.alias is not None:
+            told.insert(0, f"{self.chosen} is answered as an alias (CNAME) of {self.alias}")
+        return tuple(told)
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
         """Of both families."""
-        return tuple(address for _, addresses in self.answering.values() for address in addresses)
+        return tuple(
+            address
+            for answering in self.answering.values()
+            for each in answering
+            for address in each.addresses
+        )
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -57,8 +87,8 @@ class Decision:
 
 
 def service_consults(service: Service) -> Consults:
-    """What a service's policies look at, all together."""
-    consulted = NOTHING
+    """What a service's policies look at, all together, and the rotation of its answers."""
+    consulted = SHARE if service.answers.rotate else NOTHING
     for policy in service.policies:
         consulted |= policy.consults
     return consulted
@@ -86,9 +116,10 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
         others, chosen, note = _all_down(service.all_down, others, states)
         notes.append(note)
     ranked = [*eligible, *others]
-    answering = _answering(fleet, ranked, states) if chosen is not None else {}
-    answering_regions = {name for name, _ in answering.values()}
-    ttl, shrinks_at = _time_to_live(service, order, answering_regions, states, now)
+    answer = contents(fleet, service, ranked, states, client.share) if chosen is not None else Contents()
+    ttl, shrinks_at = _time_to_live(service, _looked_at(order, chosen, answer), states, now)
+    if service.answers.rotate and answer.by_version:
+        notes.append(f"the addresses are rotated: share {client.share} begins at its own place among them")
     if ttl < service.ttl.wanted:
         notes.append(
             f"the TTL is {ttl} s, not {service.ttl.wanted} s: the state behind it could change sooner"
@@ -106,12 +137,15 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
             for name in ranked
         ),
         chosen=chosen,
-        answering=answering,
+        answering=answer.by_version,
         ttl=ttl,
         consulted=consulted,
         scope=scope_of(consulted, client.address, client.located.prefix_length),
         notes=tuple(notes),
         shrinks_at=shrinks_at,
+        alias=answer.alias,
+        healthy=bool(eligible),
+        versions=versions_of(fleet, service),
     )
 
 
@@ -158,75 +192,24 @@ def _all_down(
     return order, (order[0] if order else None), note
 
 
-def _answering(
-    fleet: Fleet, ranked: Sequence[str], states: Mapping[str, RegionState]
-) -> dict[int, tuple[str, tuple[IPAddress, ...]]]:
-    """By IP version the first region that has live addresses of it, and those.
+def _looked_at(order: Sequence[str], chosen: str | None, answer: Contents) -> Sequence[str]:
+    """The regions of which a change could alter the answer.
 
-    A family that the best region lacks is answered from the next one that has it, if need be from one that
-    is not eligible: that a type has no data must not depend on health, for negative answers are cached for
-    everybody.
+    Those that answer and those that the policies prefer to one of them; all, unless the answer is settled.
     """
-    answering: dict[int, tuple[str, tuple[IPAddress, ...]]] = {}
-    for version in (4, 6):
-        for eligible, alive in ((True, True), (True, False), (False, False)):
-            found = _first_with_addresses(fleet, ranked, states, version, eligible=eligible, alive=alive)
-            if found is not None:
-                answering[version] = found
-                break
-    return answering
-
-
-def _first_with_addresses(
-    fleet: Fleet,
-    ranked: Sequence[str],
-    states: Mapping[str, RegionState],
-    version: int,
-    *,
-    eligible: bool,
-    alive: bool,
-) -> tuple[str, tuple[IPAddress, ...]] | None:
-    for name in ranked:
-        state = states[name]
-        if eligible and not state.eligible:
-            continue
-        addresses = tuple(
-            address
-            for edge in fleet.regions[name].edges
-            for address in edge.addresses
-            if address.version == version and not (alive and _is_down(state, address))
-        )
-        if addresses:
-            return name, addresses
-    return None
-
-
-def _is_down(state: RegionState, address: IPAddress) -> bool:
-    """Whether an address is known not to serve; a region that is forced up has none of those."""
-    if state.override is not None and state.override.kind is OverrideKind.FORCED_UP:
-        return False
-    target = state.targets.get(str(address))
-    return target is not None and target.verdict is Verdict.DOWN
+    if chosen is None or not answer.settled:
+        return order
+    answering = {each.region for groups in answer.by_version.values() for each in groups} or {chosen}
+    return order[: 1 + max(order.index(name) for name in answering)]
 
 
 def _time_to_live(
-    service: Service,
-    order: Sequence[str],
-    answering: Collection[str],
-    states: Mapping[str, RegionState],
-    now: float,
+    service: Service, looked_at: Collection[str], states: Mapping[str, RegionState], now: float
 ) -> tuple[int, float | None]:
-    """The TTL, and when it would have to be smaller: no longer than until a change could alter the answer.
-
-    That is a change of a region that answers, or of one that the policies prefer to it; when nothing is
-    eligible, of any.
-    """
-    relevant = list(order)
-    if answering and all(states[name].eligible for name in answering):
-        relevant = relevant[: 1 + max(relevant.index(name) for name in answering)]
-    overrides = [override for name in relevant if (override := states[name].override) is not None]
+    """The TTL, and when it would have to be smaller: no longer than until a change could alter the answer."""
+    overrides = [override for name in looked_at if (override := states[name].override) is not None]
     ends = [override.until for override in overrides if override.until is not None]
-    flips = [states[name].flip_in for name in relevant if states[name].override is None]
+    flips = [states[name].flip_in for name in looked_at if states[name].override is None]
     flips.extend(end - now for end in ends)
     bounds = service.ttl
     ttl = min([bounds.wanted, bounds.maximum, *(int(flip) for flip in flips)])

@@ -7,12 +7,15 @@ from ipaddress import IPv4Address, IPv6Address
 
 from gslb.geo import transition
 from gslb.geo.location import IPAddress
+from gslb.geo.prefixes import Prefixes
 
 SHARES = 4096
 """How finely clients are divided; a share is a quarter of a thousandth of them."""
 
 IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH = 24, 48
 """All addresses of such a network are in one share: it is what a site usually gets routed."""
+
+_TRANSITIONS = Prefixes(6, (), boundaries=transition.NETWORKS)
 
 
 def share_of(address: IPAddress) -> int:
@@ -33,4 +36,7 @@ def share_prefix_length(address: IPAddress) -> int:
     if isinstance(address, IPv4Address):
         return IPV4_PREFIX_LENGTH
     carried = transition.carried(address)
-    return IPV6_PREFIX_LENGTH if carried is None else carried[1] + IPV4_PREFIX_LENGTH
+    if carried is not None:
+        return carried[1] + IPV4_PREFIX_LENGTH
+    # A /48 may hold a transition network, whose addresses are in the shares of what they carry.
+    return max(IPV6_PREFIX_LENGTH, _TRANSITIONS.find(int(address))[1])

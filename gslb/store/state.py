@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -23,7 +23,7 @@ from gslb.store.ledger import Ledger
 from gslb.store.link import BACKOFF_MOST, Link
 from gslb.store.override import checked, cleared_event, delete_override, set_event, write_override
 from gslb.store.publish import Batch, write
-from gslb.store.watch import read_everything, read_keys
+from gslb.store.watch import Heard, read_everything, read_keys
 from gslb.world import Observation, Override, RegionState, Report, Verdict, World
 
 LOCAL_EVENTS = 1000
@@ -116,10 +116,24 @@ class StateStore:
         """Have `callback` called with every world that differs in more than its ages from the one before."""
         self._subscribers.append(callback)
 
-    def use_fleet(self, fleet: Fleet) -> None:
-        """Go on with another fleet (a reloaded file); what is known stays known, and Redis the same."""
+    async def read_ahead(self, fleet: Fleet) -> Heard:
+        """What Redis has on the regions of another fleet, for `use_fleet`; nothing if it is away."""
+        with contextlib.suppress(StoreError, TimeoutError, *UNREACHABLE):
+            async with asyncio.timeout(self._fleet.redis.timeout):
+                return await read_everything(self._client(), fleet, but_of=self._observer)
+        return Heard()
+
+    def use_fleet(self, fleet: Fleet, heard: Heard | None = None) -> None:
+        """Go on with another fleet (a reloaded file); what is known stays known, and Redis the same.
+
+        heard: of its regions; what it says of those that are new holds at once, and not after a poll.
+        """
+        new = fleet.regions.keys() - self._fleet.regions.keys()
         self._fleet = replace(fleet, redis=self._fleet.redis)
         self._ledger.use_fleet(self._fleet)
+        if heard is not None:
+            self._hear(heard, new)
+            self._ledger.refold()
         self._concluded = {
             region: state for region, state in self._concluded.items() if region in fleet.regions
         }
@@ -254,19 +268,23 @@ class StateStore:
             heard = await read_everything(client, self._fleet, but_of=self._observer)
         else:
             heard = await read_keys(client, self._fleet, wanted)
+        # What was set or cleared here meanwhile may be newer than what was read; the next reading tells.
+        self._hear(heard, {r for r in heard.overrides if self._override_changes[r] == changes_before[r]})
+        if wanted is None:
+            self._ledger.read_in_full()
+        self._complain(heard.unreadable)
+        self._fold()
+
+    def _hear(self, heard: Heard, overridable: Set[str]) -> None:
+        """Take what was read into the ledger; overrides only of the regions in `overridable`."""
         longest = 2 * self._fleet.redis.lease
         for observation, lease in heard.observations:
             self._ledger.hear(observation, min(lease, longest))
         for report, lease in heard.reports:
             self._ledger.hear_report(report, min(lease, longest))
         for region, override in heard.overrides.items():
-            # What was set or cleared here meanwhile may be newer than what was read; the next reading tells.
-            if self._override_changes[region] == changes_before[region]:
+            if region in overridable:
                 self._ledger.hear_override(region, override)
-        if wanted is None:
-            self._ledger.read_in_full()
-        self._complain(heard.unreadable)
-        self._fold()
 
     async def _write(self, client: redis.Redis, renew: bool) -> None:
         """Write what is due, or with `renew` everything of our own; see Link."""

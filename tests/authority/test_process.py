@@ -32,7 +32,7 @@ def config(tmp_path, redis_server):
     return file, ports["dns"]
 
 
-def test_it_says_when_it_is_ready_survives_a_hangup_and_ends_when_told(tmp_path, config):
+def test_it_says_when_it_is_ready_reloads_on_a_hangup_and_ends_when_told(tmp_path, config):
     file, port = config
     ready, log = tmp_path / "ready", tmp_path / "log"
     ready.write_text("of an earlier run")
@@ -42,9 +42,11 @@ def test_it_says_when_it_is_ready_survives_a_hangup_and_ends_when_told(tmp_path,
             wait_for(lambda: ready.exists() and ready.read_text() == "ready\n")
             query = dns.message.make_query("shop.test", "SOA")
             assert dns.query.udp(query, "127.0.0.1", port=port, timeout=5).rcode() == dns.rcode.NOERROR
+            file.write_text(file.read_text().replace("hostmaster 1 ", "hostmaster 2 "))
             process.send_signal(signal.SIGHUP)
-            wait_for(lambda: "SIGHUP changes nothing" in log.read_text())
-            assert dns.query.udp(query, "127.0.0.1", port=port, timeout=5).rcode() == dns.rcode.NOERROR
+            wait_for(lambda: "configuration taken up" in log.read_text())
+            answer = dns.query.udp(query, "127.0.0.1", port=port, timeout=5).answer[0][0]
+            assert answer.serial == 2
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
         finally:

@@ -18,7 +18,7 @@ from gslb.dns.zonefile import read_zone_text
 from gslb.errors import ZoneError
 from gslb.fleet import ZoneSource
 
-APEX = "@ IN SOA ns1 hostmaster 1 2 3 4 300\n@ IN NS ns1\n"
+APEX = "@ IN SOA ns1 hostmaster 1 2 3 4 300\n@ IN NS ns1.elsewhere.test.\n"
 
 
 def load(text, services=()):
@@ -122,21 +122,53 @@ def reread(data, rtype):
         ("bad IN A", "shop.zone:12:8: A: expected one IPv4 address, found 0 words"),
         ("bad CH A 192.0.2.1", "shop.zone:12:5: class CH is not served"),
         ("a..b IN A 192.0.2.1", "shop.zone:12:1: 'a..b' is not a name: the name has an empty label"),
-        ("$INCLUDE other.zone", "shop.zone:12:1: the directive $INCLUDE is not known"),
+        ("$INCLUDE other.zone", "shop.zone:12:10: 'other.zone' cannot be included: its text is not there"),
+        ("$INCLUDE", "shop.zone:12:1: $INCLUDE takes a file and perhaps an origin"),
+        ("$ORIGIN a b", "shop.zone:12:1: $ORIGIN takes one word"),
+        ("$TTL 1x", "shop.zone:12:6: '1x' is not a time: write seconds, or like 1h30m"),
+        ("$TTL 2147483648", "shop.zone:12:6: '2147483648' is not a time between 0 and 2147483647 seconds"),
+        ("$NOSUCH a", "shop.zone:12:1: the directive $NOSUCH is not known; $ORIGIN, $TTL, $INCLUDE and"),
+        (" $TTL 1h", "shop.zone:12:2: a directive must begin its line; remove the blanks before it"),
+        ("bad CLASS3 A 192.0.2.1", "shop.zone:12:5: class CLASS3 is not served"),
+        ('"bad" A 192.0.2.1', "shop.zone:12:1: 'bad' in quotes is not a name; remove the quotes"),
+        (
+            "b\\1d A 192.0.2.1",
+            "a backslash must be followed by a character or three digits",
+        ),
+        ("bä A 192.0.2.1", "'ä' is not ASCII; write international names in their xn-- form"),
+        ("bad TXT a\\", "shop.zone:12:9: TXT: a backslash must be followed by a character or three digits"),
+        ("bad TXT \\256", "shop.zone:12:9: TXT: the escape \\256 is above 255"),
+        ("bad A \\# 3 000000", "shop.zone:12:7: A: the bytes after \\# are not A data"),
+        ("bad NS \\# 2 c000", "shop.zone:12:8: NS: the bytes after \\# "),
+        ("bad MX \\# 4 0000c000", "shop.zone:12:8: MX: the bytes after \\# hold a compressed name"),
+        ("bad TYPE65280 x", "TYPE65280 data must be written in the \\# form of RFC 3597"),
+        ("bad TYPE65280 \\# 3 00", "\\# says 3 bytes, but 1 follow"),
+        (f"{'x' * 64} A 192.0.2.1", "a label is 64 bytes long; 63 is the limit"),
+        (
+            (("x" * 50) + ".") * 5 + "x A 192.0.2.1",
+            "is not a name: the name is 268 bytes long; 255 is the limit",
+        ),
+        ("$GENERATE 3-1 h$ A 192.0.2.$", "shop.zone:12:11: '3-1' is not a range: it must rise"),
+        ("$GENERATE 1-x h$ A 192.0.2.$", "shop.zone:12:11: '1-x' is not a range: write like 1-10"),
+        ("$GENERATE 1-2 h$ A", "shop.zone:12:1: $GENERATE takes a range, an owner, a type and data"),
+        ("$GENERATE 1-2 h${x} A 192.0.2.1", "shop.zone:12:15: after $ stands {offset}, {offset,width} or"),
+        ("$GENERATE 1-2 h${-2} A 192.0.2.1", "shop.zone:12:15: the offset takes the number below 0"),
+        ("$GENERATE 250-260 h$ A 192.0.2.$", "shop.zone:12:24: A: Octet 256 (> 255) not permitted"),
+        ("$GENERATE 0-2147483647 h$ A 192.0.2.1", "shop.zone:12:11: $GENERATE would make more than 100000"),
         ('bad IN TXT ("open"', "shop.zone:12:12: this ( is never closed"),
         ('bad IN TXT "open', "shop.zone:12:12: this quote is never closed"),
         ("bad IN A 192.0.2.1 )", "shop.zone:12:20: there is no ( for this )"),
         ("out.test. IN A 192.0.2.1", "shop.zone:12:1: out.test lies outside the zone shop.test"),
         ("c IN CNAME a\nc IN A 192.0.2.1", "shop.zone:12:1: c.shop.test has a CNAME beside A"),
-        ("c IN CNAME a\nc IN CNAME b", "shop.zone:12:1: c.shop.test has more than one CNAME"),
+        ("c IN CNAME a\nc IN CNAME b", "shop.zone:13:1: c.shop.test has more than one CNAME"),
         ("s IN SOA a b 1 2 3 4 5", "shop.zone:12:1: s.shop.test has an SOA record, but is not"),
-        ("@ IN SOA b b 1 2 3 4 5", "shop.zone:10: the zone shop.test has 2 SOA records"),
+        ("@ IN SOA b b 1 2 3 4 5", "shop.zone:12:1: the zone shop.test has 2 SOA records"),
         ("@ IN CNAME b", "shop.zone:12:1: shop.test has a CNAME beside NS, SOA"),
         ("www IN A 192.0.2.1", "www.shop.test is a service, and has a static A record as well"),
         ("x 99x IN A 192.0.2.1", "shop.zone:12:3: '99x' is not a time"),
         ("www IN NS ns.elsewhere.test.", "the service www.shop.test lies at or below the zone cut www.shop"),
         ("d IN DNAME x\na.d IN A 192.0.2.1", "shop.zone:13:1: a.d.shop.test lies below the DNAME of d.shop"),
-        ("d IN DNAME x\nd IN DNAME y", "shop.zone:12:1: d.shop.test has more than one DNAME"),
+        ("d IN DNAME x\nd IN DNAME y", "shop.zone:13:1: d.shop.test has more than one DNAME"),
         ("h IN HTTPS 99999 .", "shop.zone:12:12: HTTPS: this is not valid HTTPS data"),
         ("k IN DNSKEY 256 3 8 !!", "DNSKEY: this is not valid DNSKEY data"),
         ("l IN TXT " + f'"{"x" * 255}" ' * 300, "TXT: the strings are longer than 65535 bytes together"),
@@ -145,6 +177,11 @@ def reread(data, rtype):
 def test_every_fault_is_told_with_its_place(line, said):
     found = problems(APEX.replace("@ IN SOA", "@ 300 IN SOA") + line + "\n", ("www.shop.test",))
     assert any(said in each for each in found), found
+
+
+def test_a_fault_is_told_in_few_words_however_long_the_line():
+    (found,) = problems(f"{APEX.replace('@ IN SOA', '@ 300 IN SOA')}x IN A {'9' * 5000}\n")
+    assert len(found) < 400
 
 
 def test_all_faults_are_told_at_once():

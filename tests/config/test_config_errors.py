@@ -145,7 +145,7 @@ CASES = [
     (
         "    records: |\n",
         "    file: /etc/hostname\n    x: |\n",
-        "10:5: zones.shop.example.x: unknown key; keys here: records, file",
+        "10:5: zones.shop.example.x: unknown key; keys here: records, file, transfers",
     ),
     (
         "records: |",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from gslb.config import check, load
 from gslb.config import models as config_models
 from gslb.config.document import parse
+from gslb.config.entry import Entry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
 from gslb.config.redis_url import SCHEMES
 from gslb.config.schema import json_schema
@@ -26,14 +28,17 @@ from gslb.store import connect
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "regions.yaml"
+
+
+def _entries(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Every section and entry there is, in whichever module."""
+    for model in root.__subclasses__():
+        yield model
+        yield from _entries(model)
+
+
 MODELS: list[type[BaseModel]] = [
-    *(
-        model
-        for model in vars(config_models).values()
-        if isinstance(model, type)
-        and issubclass(model, config_models.Entry)
-        and model is not config_models.Entry
-    ),
+    *_entries(Entry),
     CoordinatesEntry,
     LocationEntry,
     OverrideEntry,
@@ -115,6 +120,10 @@ def test_the_schema_is_legal_and_accepts_the_reference() -> None:
     [
         {"regoins": {}},
         {"dns": {"udp_payload": 5}},
+        {"dns": {"cookies": "yes"}},
+        {"dns": {"rate_limit": {"slip": -1}}},
+        {"dns": {"keys": {"a": {"algorithm": "hmac-md5", "secret": "c2VjcmV0"}}}},
+        {"zones": {"a": {"records": "", "transfers": [{"network": "192.0.2.0/24", "who": "x"}]}}},
         {"checks": {"x": {"type": "icmp"}}},
         {"checks": {"x": {"type": "tcp", "body": "http has that"}}},
         {"services": {"www.shop.example": {"policy": "failover"}}},
@@ -139,7 +148,7 @@ def test_the_published_schema_is_up_to_date() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_key_is_documented_in_the_words_of_its_model(model: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| [^|]* \| (.*) \|$", text, re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z0-9_]+)` \| [^|]+ \| [^|]* \| (.*) \|$", text, re.MULTILINE))
     for name, field in model.model_fields.items():
         if model is config_models.FleetFile:
             assert f"\n## `{name}`\n" in text
@@ -160,9 +169,11 @@ def test_examples_in_the_documentation_are_yaml_that_loads(tmp_path: Path) -> No
     (whole,) = re.findall(r"```yaml\n# A whole file.*?```", text, re.DOTALL)
     file = tmp_path / "regions.yaml"
     file.write_text(whole.removeprefix("```yaml\n").removesuffix("```"))
-    assert check(file, environment={"REDIS_PASSWORD": "x"}).errors == ()
+    environment = {"REDIS_PASSWORD": "x", "COOKIE_SECRET": "0" * 32, "TRANSFER_SECRET": "c2VjcmV0"}
+    result = check(file, environment=environment)
+    assert (result.errors, result.warnings) == ((), ())
     for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
-        assert parse(example, "example", {"REDIS_PASSWORD": "x"}).problems == ()
+        assert parse(example, "example", environment).problems == ()
 
 
 def test_config_and_store_know_the_same_urls() -> None:

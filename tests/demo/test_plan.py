@@ -54,6 +54,13 @@ def test_addresses_that_this_machine_lacks_fall_back_on_ports(tmp_path, text):
     assert len(set(everything)) == len(everything)
 
 
+def test_a_region_that_is_a_hostname_is_left_as_it_is(tmp_path, text):
+    hostname = "regions:\n  cdn: {coordinates: [0, 0], hostname: cdn.test}\n"
+    moved = text.replace("127.0.20.", "192.0.2.").replace("regions:\n", hostname, 1)
+    _, fleet = plan_of(tmp_path, moved)
+    assert fleet.regions["cdn"].hostname == "cdn.test"
+
+
 def test_a_port_that_is_taken_is_left_to_its_owner(tmp_path, text):
     with socket.socket(type=socket.SOCK_DGRAM) as taken, socket.socket() as listening:
         taken.bind(("127.0.0.1", 0))

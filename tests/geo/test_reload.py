@@ -120,7 +120,12 @@ async def test_a_changed_fleet_keeps_open_files(path: Path) -> None:
     source = _source(path)
     database = source.current.databases[0]
     override = LocationOverride(ip_network("81.2.1.0/24"), Location("override 81.2.1.0/24", country="NZ"))
-    await source.reconfigure(GeoSettings(databases=(str(path),), overrides=(override,)), ())
+    told: list[Locator] = []
+    source.subscribe(told.append)
+    async with source.prepared(GeoSettings(databases=(str(path),), overrides=(override,)), ()) as use:
+        assert _country(source) == "GB"
+        use()
+    assert told == [], "who changes the fleet swaps more than the locator, and all of it at once"
     assert source.current.databases[0] is database
     assert _country(source) == "NZ"
     # A later replacement of the file must not bring the old overrides back.
@@ -133,7 +138,18 @@ async def test_a_changed_fleet_with_a_bad_database_changes_nothing(path: Path, t
     source = _source(path)
     before = source.current
     with pytest.raises(GeoError, match=r"gone\.mmdb"):
-        await source.reconfigure(GeoSettings(databases=(str(tmp_path / "gone.mmdb"),)), ())
+        async with source.prepared(GeoSettings(databases=(str(tmp_path / "gone.mmdb"),)), ()) as use:
+            use()
+    async with source.prepared(GeoSettings(databases=(str(path),), poll=1.0), ()):
+        pass
+    assert source.current is before, "what was made ready was not used"
+
+
+async def test_a_fleet_whose_places_stay_keeps_its_locator(path: Path) -> None:
+    source = _source(path)
+    before = source.current
+    async with source.prepared(GeoSettings(databases=(str(path),), poll=7.0), ()) as use:
+        use()
     assert source.current is before
 
 

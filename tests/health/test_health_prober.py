@@ -220,3 +220,113 @@ async def test_cancelled_in_the_middle_of_a_probe_it_ends_and_says_nothing() -> 
         assert check.in_flight == 5
     assert check.in_flight == 0
     assert told == []
+
+
+def prober_and_targets(
+    night: Night, clock: FakeClock, **checks: ScriptedCheck
+) -> tuple[Prober, dict[str, tuple[HealthCheck, SocketAddress]], list[Observation]]:
+    told: list[Observation] = []
+    targets = {name: (HealthCheck(name, check, 1.0, 0.5), ADDRESS) for name, check in checks.items()}
+    prober = Prober(targets, "ns1", clock, told.append, 1, random=Random(1), sleep=night.sleep)
+    return prober, targets, told
+
+
+async def test_targets_that_stay_keep_their_history_and_their_schedule() -> None:
+    clock = FakeClock()
+    night, kept = Night(clock), ScriptedCheck()
+    prober, targets, told = prober_and_targets(night, clock, kept=kept)
+    async with running(prober):
+        await night.pass_(10.0)
+        before = len(kept.asked)
+        for _ in range(20):
+            prober.use(dict(targets))
+        await night.pass_(0.0)
+        assert len(kept.asked) == before, "nothing is probed out of turn"
+        await night.pass_(10.0)
+    assert 9 <= len(kept.asked) - before <= 12, "and nothing twice"
+    assert [each.sequence for each in told] == list(range(1, len(told) + 1))
+
+
+async def test_new_targets_are_probed_at_once_and_those_that_go_no_more() -> None:
+    clock = FakeClock()
+    night, gone, new = Night(clock), ScriptedCheck(), ScriptedCheck()
+    prober, _, told = prober_and_targets(night, clock, gone=gone)
+    async with running(prober):
+        await night.pass_(3.0)
+        prober.use({"new": (HealthCheck("new", new, 60.0, 0.5), ADDRESS)})
+        assert list(prober.observations) == []
+        asked = len(gone.asked)
+        await night.pass_(0.0)
+        assert len(new.asked) == 1
+        await night.pass_(50.0)
+        assert len(gone.asked) == asked
+        assert list(prober.observations) == ["new"]
+        prober.use({})
+        told.clear()
+        await night.pass_(100.0)
+        assert told == []
+        prober.use({"new": (HealthCheck("new", new, 60.0, 0.5), ADDRESS)})
+        await night.pass_(0.0)
+        assert [each.target for each in told] == ["new"], "even after there was nothing to probe"
+
+
+async def test_a_first_look_is_at_what_is_new_alone_and_spreads_what_follows() -> None:
+    clock = FakeClock()
+    night, old, new = Night(clock), ScriptedCheck(), ScriptedCheck()
+    prober, targets, told = prober_and_targets(night, clock, old=old)
+    more = {**targets, "new": (HealthCheck("new", new, 60.0, 0.5), ADDRESS)}
+    async with running(prober):
+        await night.pass_(1.0)
+        asked = len(old.asked)
+        assert await prober.first_look(more, 30.0)
+        assert (len(old.asked), len(new.asked)) == (asked, 1)
+        assert told[-1].target == "new"
+        prober.use(more)
+        await night.pass_(0.0)
+        assert len(new.asked) == 1
+        await night.pass_(60.0)
+        assert len(new.asked) == 2
+
+
+async def test_a_first_look_ends_at_its_deadline() -> None:
+    clock = FakeClock()
+    night, new = Night(clock), ScriptedCheck(release=asyncio.Event())
+    prober, _, told = prober_and_targets(night, clock)
+    assert not await prober.first_look({"new": (HealthCheck("new", new, 1.0, 0.5), ADDRESS)}, 0.01)
+    assert new.in_flight == 0
+    assert told == []
+
+
+async def test_a_target_that_is_probed_otherwise_is_probed_at_once_and_keeps_its_history() -> None:
+    clock = FakeClock()
+    night, before = Night(clock), ScriptedCheck()
+    failing = ScriptedCheck(lambda target: ProbeOutcome(False, "refused", 0.0))
+    prober, _, told = prober_and_targets(night, clock, same=before)
+    async with running(prober):
+        await night.pass_(5.0)
+        asked, since = len(before.asked), told[-1].since
+        prober.use(
+            {"same": (HealthCheck("other", failing, 1.0, 0.5, fall=2), SocketAddress("192.0.2.9", 81))}
+        )
+        await night.pass_(0.0)
+        assert failing.asked == [SocketAddress("192.0.2.9", 81)]
+        assert (told[-1].verdict, told[-1].consecutive, told[-1].since) == (Verdict.UP, -1, since)
+        await night.pass_(1.2)
+        assert told[-1].verdict is Verdict.DOWN
+        assert len(before.asked) == asked
+
+
+async def test_a_probe_in_flight_of_a_target_that_goes_is_broken_off() -> None:
+    clock = FakeClock()
+    night, slow = Night(clock), ScriptedCheck(release=asyncio.Event())
+    prober, _, told = prober_and_targets(night, clock, slow=slow)
+    async with running(prober):
+        await night.pass_(1.0)
+        assert slow.in_flight == 1
+        prober.use({})
+        await night.pass_(0.0)
+        assert slow.in_flight == 0
+        assert slow.release is not None
+        slow.release.set()
+        await night.pass_(1.0)
+    assert told == []

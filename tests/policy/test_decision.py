@@ -192,7 +192,7 @@ def test_a_family_that_the_best_region_lacks_is_answered_from_the_next():
     made = fleet(regions=regions)
     decision = authority(made, world(names=tuple(regions))).decide("www.shop.test", client(LONDON), NOW)
     assert [str(address) for address in decision.addresses] == ["192.0.2.1", "2001:db8::2"]
-    assert {version: name for version, (name, _) in decision.answering.items()} == {4: "near", 6: "far"}
+    assert {version: each.region for version, (each,) in decision.answering.items()} == {4: "near", 6: "far"}
 
 
 def test_policies_compose_each_splits_what_the_one_before_left_equal():

@@ -1,0 +1,158 @@
+"""From a reply to bytes: packed once, copied for every query, cut where a message must be short."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dnslib
+from dnslib.label import DNSBuffer
+
+from gslb.dns.extended_error import ExtendedError
+from gslb.dns.name import labels_of
+from gslb.dns.query import AA, HEADER_LENGTH, OPCODE_BITS, QR, RD, TC, Query
+from gslb.dns.reply import Reply
+from gslb.dns.zone import RRset
+from gslb.geo.location import Located
+
+_HEAD = struct.Struct("!6H")
+_REACH_OF_A_POINTER = 0x3FFF
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A place at which an answer may end: after a whole RRset (RFC 2181 9).
+
+    length: bytes that are left of the tail. truncated: whether what is missing must be asked for again.
+    """
+
+    length: int
+    answers: int
+    authorities: int
+    additionals: int
+    truncated: bool
+
+
+_NOTHING = Cut(0, 0, 0, 0, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An answer in wire form, ready to be copied: all that follows the question, and the header's flags.
+
+    cuts: where it may end, the longest first; always at least the whole.
+    shrinks_at: from then on (seconds since 1970) the TTLs inside are too long. served: the service and the
+    region answered, for counting. kept: what the cache's key names by identity, held so that the identity
+    stays taken.
+    """
+
+    flags: int
+    tail: bytes
+    cuts: tuple[Cut, ...]
+    shrinks_at: float | None = None
+    served: tuple[str, str] | None = None
+    extended_error: ExtendedError | None = None
+    kept: Located | None = None
+
+
+class _Buffer(DNSBuffer):  # type: ignore[misc]
+    """A message while it is packed. dnslib would point to names that lie beyond a pointer's reach."""
+
+    def encode_name(self, name: dnslib.DNSLabel) -> None:
+        super().encode_name(name)
+        self.names: dict[tuple[bytes, ...], int]
+        if self.offset > _REACH_OF_A_POINTER:
+            self.names = {suffix: at for suffix, at in self.names.items() if at <= _REACH_OF_A_POINTER}
+
+
+def pack(reply: Reply, query: Query, located: Located | None = None) -> Packed:
+    """A reply to `query` through dnslib, names compressed against the question."""
+    sections = (reply.answer, reply.authority, reply.additional)
+    answers, authorities, additionals = (sum(len(each.data) for each in section) for section in sections)
+    flags = QR | (AA if reply.authoritative else 0) | reply.rcode
+    buffer = _Buffer(bytes(HEADER_LENGTH))
+    buffer.offset = HEADER_LENGTH
+    dnslib.DNSQuestion(dnslib.DNSLabel(labels_of(query.name)), query.type, query.class_).pack(buffer)
+    start = buffer.offset
+    for section in sections:
+        for rrset in section:
+            for record in _records(rrset, query.class_):
+                record.pack(buffer)
+    wire = bytes(buffer.data)
+    whole = Cut(len(wire) - start, answers, authorities, additionals, False)
+    cuts = tuple(reversed([*_shorter(reply, wire, start), whole]))
+    return Packed(
+        flags,
+        wire[start:],
+        cuts,
+        reply.decision.shrinks_at if reply.decision is not None else None,
+        reply.served,
+        reply.extended_error,
+        located,
+    )
+
+
+def _records(rrset: RRset, class_: int) -> list[dnslib.RR]:
+    owner = dnslib.DNSLabel(labels_of(rrset.owner))
+    return [dnslib.RR(owner, rrset.type, class_, rrset.ttl, data) for data in rrset.data]
+
+
+def _shorter(reply: Reply, wire: bytes, start: int) -> Iterator[Cut]:
+    """Every cut but the whole, the shortest first.
+
+    Without a whole answer and its authority a message is truncated; without additional records only if they
+    are the glue that a referral cannot be followed without (RFC 9471 3.1).
+    """
+    sections = [reply.answer, reply.authority, reply.additional]
+    rrsets = [(section, rrset) for section, members in enumerate(sections) for rrset in members]
+    needed = len(reply.answer) + len(reply.authority) + reply.needed
+    counts = [0, 0, 0]
+    position = start
+    for number, (section, rrset) in enumerate(rrsets):
+        answers, authorities, additionals = counts
+        yield Cut(position - start, answers, authorities, additionals, number < needed)
+        for _ in rrset.data:
+            position = _after_record(wire, position)
+        counts[section] += len(rrset.data)
+
+
+def _after_record(wire: bytes, position: int) -> int:
+    """Past a record of our own making."""
+    while length := wire[position]:
+        if length >= 0xC0:
+            position += 1
+            break
+        position += 1 + length
+    return position + 11 + (wire[position + 9] << 8 | wire[position + 10])
+
+
+def assemble(query: Query, packed: Packed, opt: bytes, limit: int) -> bytes:
+    """The answer to `query` in at most `limit` bytes, as much of it as fits; OPT always does (RFC 6891 7)."""
+    room = limit - HEADER_LENGTH - len(query.question) - len(opt)
+    for cut in packed.cuts:
+        if cut.length <= room:
+            break
+    flags = packed.flags | (query.flags & (OPCODE_BITS | RD)) | (TC if cut.truncated else 0)
+    head = _HEAD.pack(
+        query.id,
+        flags,
+        1 if query.question else 0,
+        cut.answers,
+        cut.authorities,
+        cut.additionals + (1 if opt else 0),
+    )
+    if cut.length == len(packed.tail):
+        return head + query.question + packed.tail + opt
+    return head + query.question + packed.tail[: cut.length] + opt
+
+
+def empty(rcode: int, extended_error: ExtendedError | None = None, *, flags: int = 0) -> Packed:
+    """An answer without records: an error, or one that is to be asked for again over TCP."""
+    return Packed(QR | flags | rcode, b"", (_NOTHING,), extended_error=extended_error)
+
+
+def with_opt(message: bytes, opt: bytes) -> bytes:
+    """A message of our own making that has no OPT record yet, with one."""
+    additionals = int.from_bytes(message[10:12], "big") + 1
+    return message[:10] + additionals.to_bytes(2, "big") + message[12:] + opt

@@ -1,0 +1,254 @@
+"""What changes between two files: every declared thing shows, no secret does, and a slip is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from fleet_file import GOOD, broken
+
+from gslb.config import load
+from gslb.config.declaration import HIDDEN, declaration, marked, without_marks
+from gslb.config.difference import difference
+from gslb.fleet import Fleet
+
+SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0LTEyMzQ="
+
+FULL = (
+    GOOD.replace('"redis://127.0.0.1:6379/0"', '"redis://:pa55word@127.0.0.1:6379/0"')
+    .replace(
+        "  nodes:\n",
+        "  cookies: {secrets: [0123456789abcdef0123456789abcdef]}\n"
+        f"  keys: {{transfer.example: {{secret: {SECRET}}}}}\n"
+        "  nodes:\n",
+    )
+    .replace(
+        "checks:\n",
+        "checks:\n"
+        "  deep: {type: http, path: /health?key=opensesame, headers: {Authorization: Bearer letmein}}\n",
+    )
+    .replace(
+        "    edges: [{addresses: [192.0.2.2]}]\n", "    check: deep\n    edges: [{addresses: [192.0.2.2]}]\n"
+    )
+)
+SECRETS = ("pa55word", "0123456789abcdef", SECRET, "opensesame", "letmein")
+
+
+@pytest.fixture
+def read(tmp_path):
+    def fleet(text: str) -> Fleet:
+        file = tmp_path / "regions.yaml"
+        file.write_text(text, encoding="utf-8")
+        return load(file, environment={})
+
+    return fleet
+
+
+@pytest.fixture
+def lines(read):
+    def told(old: str, new: str) -> list[str]:
+        return difference(declaration(read(old)), declaration(read(new))).lines()
+
+    return told
+
+
+def test_the_same_file_differs_in_nothing(read):
+    told = difference(declaration(read(FULL)), declaration(read(FULL)))
+    assert not told
+    assert told.lines() == []
+    assert told.too_much is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            "policy: nearest",
+            "policy: {failover: {order: [east, west]}}",
+            "~ service www.shop.example: policies.1: nearest → failover {order: east, west}",
+        ),
+        (
+            "ns1 IN A 192.0.2.53",
+            "ns1 60 IN A 192.0.2.54",
+            "~ record ns1.shop.example A: 300 192.0.2.53 → 60 192.0.2.54",
+        ),
+        (
+            "country: US, latitude: 39.04",
+            "country: US, latitude: 40",
+            "~ setting geo.default: {source: default, coordinates: {latitude: 39.04, longitude: -77.49}, "
+            "country: US, continent: NA, subdivision: none, asn: none, city: none} → {source: default, "
+            "coordinates: {latitude: 40, longitude: -77.49}, country: US, continent: NA, subdivision: none, "
+            "asn: none, city: none}",
+        ),
+        (
+            "interval: 1s, timeout: 500ms",
+            "interval: 2s, timeout: 500ms",
+            "~ check quick: interval: 1 → 2",
+        ),
+        (
+            "west:\n    coordinates: {latitude: 45.84",
+            "west:\n    description: Oregon\n    coordinates: {latitude: 45.84",
+            '~ region west: description: "" → Oregon',
+        ),
+        (
+            "dns:\n",
+            "dns:\n  udp_payload: 1400\n",
+            "~ setting dns.udp_payload: 1232 → 1400",
+        ),
+        (
+            "6379/0",
+            "6380/0",
+            "~ setting redis.url: another secret (needs a restart: redis)",
+        ),
+        (
+            'ns1: {listen: ["127.0.0.1:5300"]}',
+            'ns1: {listen: ["127.0.0.1:5300"], admin: null}',
+            "~ setting dns.nodes.ns1.admin: 127.0.0.1:8053 → none (needs a restart: admin of ns1)",
+        ),
+        (
+            "web: {check: quick}",
+            "web: {check: quick, method: ip_hash}",
+            "~ pool web: method: round_robin → ip_hash (needs a restart: edges)",
+        ),
+        (
+            "servers: {web: [10.0.0.2:80]}",
+            "servers: {web: [10.0.0.3:80]}",
+            "~ region west: servers.web: 10.0.0.2:80 weight 1 → 10.0.0.3:80 weight 1 "
+            "(needs a restart: edges)",
+        ),
+    ],
+)
+def test_a_change_is_a_line_that_says_from_what_to_what(read, old, new, line):
+    mark = marked(b"key")
+    told = difference(declaration(read(GOOD), seal=mark), declaration(read(broken(old, new)), seal=mark))
+    assert told.lines() == [line]
+
+
+def test_what_comes_and_goes_has_a_sign(lines):
+    more = GOOD.replace("services:\n", "services:\n  api.shop.example: {policy: nearest}\n").replace(
+        "      ns1 IN A 192.0.2.53\n", "      ns1 IN A 192.0.2.53\n      mail IN MX 10 ns1\n"
+    )
+    assert lines(GOOD, more) == [
+        "+ service api.shop.example",
+        "+ record mail.shop.example MX: 300 10 ns1.shop.example.",
+    ]
+    assert lines(more, GOOD) == [
+        "- service api.shop.example",
+        "- record mail.shop.example MX: 300 10 ns1.shop.example.",
+    ]
+
+
+def test_the_order_of_policies_counts_and_that_of_records_does_not(lines):
+    two = GOOD.replace("policy: nearest", "policy: [{weighted: {weights: {east: 1}}}, nearest]")
+    turned = GOOD.replace("policy: nearest", "policy: [nearest, {weighted: {weights: {east: 1}}}]")
+    assert lines(two, turned) == [
+        "~ service www.shop.example: policies.1: weighted {weights: [east, 1]} → nearest; "
+        "policies.2: nearest → weighted {weights: [east, 1]}"
+    ]
+    apart = GOOD.replace("ns1 IN A 192.0.2.53", "ns1 IN A 192.0.2.53\n      ns1 IN A 192.0.2.54")
+    swapped = GOOD.replace("ns1 IN A 192.0.2.53", "ns1 IN A 192.0.2.54\n      ns1 IN A 192.0.2.53")
+    assert lines(apart, swapped) == []
+
+
+def test_of_several_records_only_those_that_differ_are_told(lines):
+    apart = GOOD.replace("ns1 IN A 192.0.2.53", "ns1 IN A 192.0.2.53\n      ns1 IN A 192.0.2.54")
+    assert lines(GOOD, apart) == ["~ record ns1.shop.example A: nothing → 300 192.0.2.54"]
+
+
+def test_no_secret_is_in_a_declaration_and_yet_another_one_is_noticed(read):
+    fleet = read(FULL)
+    shown = json.dumps(declaration(fleet))
+    assert HIDDEN in shown
+    mark = marked(b"of this process")
+    before = declaration(fleet, seal=mark)
+    assert difference(before, declaration(read(FULL), seal=mark)).lines() == []
+    for number, secret in enumerate(SECRETS):
+        assert secret not in shown
+        assert secret not in json.dumps(before)
+        other = FULL.replace(secret, secret[::-1] if number < 2 else "YW5vdGhlcg==")
+        told = difference(before, declaration(read(other), seal=mark))
+        assert len(told.changed) == 1, secret
+        said = json.dumps([*told.lines(), told.document()])
+        assert "***#" not in said
+    assert "***#" not in without_marks(json.dumps(before))
+
+
+def test_everything_a_service_or_a_setting_has_is_in_the_declaration(read):
+    fleet = read(FULL)
+    declared = declaration(fleet)
+    (service,) = declared["services"].values()
+    for field in dataclasses.fields(fleet.services["www.shop.example"]):
+        assert field.name == "name" or f"{field.name}" in service
+    for name, part in (("dns", fleet.dns), ("geo", fleet.geo), ("redis", fleet.redis), ("edge", fleet.edge)):
+        for field in dataclasses.fields(part):
+            if getattr(part, field.name) not in ((), {}):
+                assert any(key.startswith(f"{name}.{field.name}") for key in declared["settings"]), field.name
+
+
+def test_a_declaration_is_json_and_comes_back_the_same(read):
+    declared = declaration(read(FULL))
+    assert json.loads(json.dumps(declared)) == declared
+
+
+def test_how_a_file_was_named_is_no_difference(tmp_path, monkeypatch, read):
+    here = Path(__file__).resolve().parents[2]
+    (tmp_path / "world.mmdb").write_bytes((here / "gslb/geo/data/world.mmdb").read_bytes())
+    text = GOOD.replace("geo:\n", "geo:\n  databases: [world.mmdb]\n")
+    absolute = declaration(read(text))
+    monkeypatch.chdir(tmp_path)
+    relative = declaration(load(Path("regions.yaml"), environment={}))
+    assert difference(absolute, relative).lines() == []
+    assert absolute["settings"]["geo.databases"] == "world.mmdb"
+
+
+def test_data_of_a_type_that_nobody_knows_is_told_in_hexadecimal(read):
+    fleet = read(GOOD.replace("ns1 IN A", "odd IN TYPE65400 \\# 2 abcd\n      ns1 IN A"))
+    assert declaration(fleet)["records"]["shop.example odd.shop.example TYPE65400"] == "300 \\# 2 abcd"
+
+
+SIX = GOOD.replace(
+    "      ns1 IN A 192.0.2.53\n",
+    "      ns1 IN A 192.0.2.53\n" + "".join(f"      n{n} IN A 192.0.2.{n}\n" for n in (1, 2, 3)),
+)
+"""Six names: the apex, ns1, three more, and the service."""
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [((1, 2), None), ((1, 2, 3), "drops 3 of 6 names, more than a third")],
+)
+def test_more_than_a_third_of_the_names_is_too_much(read, gone, sentence):
+    fewer = SIX
+    for number in gone:
+        fewer = fewer.replace(f"      n{number} IN A 192.0.2.{number}\n", "")
+    told = difference(declaration(read(SIX)), declaration(read(fewer)))
+    assert told.too_much == sentence
+    assert (told.dropped.names, told.dropped.of_names) == (len(gone), 6)
+
+
+def test_more_than_a_third_of_the_regions_is_too_much(read):
+    one = GOOD[: GOOD.index("  west:")] + GOOD[GOOD.index("services:") :]
+    told = difference(declaration(read(GOOD)), declaration(read(one)))
+    assert told.too_much == "drops 1 of 2 regions, more than a third"
+    assert difference(declaration(read(one)), declaration(read(GOOD))).too_much is None
+
+
+def test_a_name_that_turns_from_a_record_into_a_service_stays(read):
+    static = GOOD.replace("      ns1 IN A", "      api IN A 192.0.2.7\n      ns1 IN A")
+    balanced = GOOD.replace("services:\n", "services:\n  api.shop.example: {policy: nearest}\n")
+    assert difference(declaration(read(static)), declaration(read(balanced))).dropped.names == 0
+
+
+def test_many_changes_are_counted_and_a_long_value_is_cut(read):
+    old, new = declaration(read(GOOD)), declaration(read(SIX))
+    assert difference(old, new).lines(2) == [
+        "+ record n1.shop.example A: 300 192.0.2.1",
+        "+ record n2.shop.example A: 300 192.0.2.2",
+        "… and 1 more",
+    ]
+    long = GOOD.replace("ns1 IN A", f'long IN TXT "{"x" * 250}"\n      ns1 IN A')
+    (line,) = difference(old, declaration(read(long))).lines()
+    assert len(line) < 200
+    assert line.endswith("…")
