@@ -21,6 +21,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._queries()
+        yield from self._configuration()
         yield from self._regions()
         yield from self._store()
 
@@ -96,6 +97,23 @@ class NodeCollector(Collector):
         for reason, count in sorted(refused.items()):
             closed.add_metric([reason.replace(" ", "_")], count)
         yield closed
+
+    def _configuration(self) -> Iterator[Metric]:
+        configuration = self._node.configuration
+        reloads = CounterMetricFamily(
+            "gslb_reloads", "Changed files, by what came of them.", labels=["outcome"]
+        )
+        reloads.add_metric(["taken_up"], configuration.taken_up)
+        reloads.add_metric(["refused"], configuration.refused)
+        yield reloads
+        yield GaugeMetricFamily(
+            "gslb_configuration_loaded_timestamp_seconds", "When what runs was read.", configuration.loaded_at
+        )
+        yield GaugeMetricFamily(
+            "gslb_configuration_refused",
+            "Whether the file as it stands is refused, and an older one serves on.",
+            float(bool(configuration.last_error)),
+        )
 
     def _regions(self) -> Iterator[Metric]:
         world = self._node.store.world

@@ -61,7 +61,7 @@ def run(*arguments, error=None):
 def test_the_version_and_the_help():
     assert run("--version") == f"gslb {__version__}\n"
     text = run("--help")
-    for command in ("demo", "dns", "check", "explain", "status", "drain", "force", "clear", "geo"):
+    for command in ("demo", "dns", "check", "reload", "explain", "status", "drain", "force", "clear", "geo"):
         assert command in text
 
 
