@@ -98,7 +98,7 @@ class DnsNode:
         for task in self._tasks:
             task.add_done_callback(_tell_of_failure)
         for udp in self.udp:
-            udp.start()
+            _start(udp)
         for tcp in self.tcp:
             await tcp.start()
         self.answering = True
@@ -134,19 +134,31 @@ class DnsNode:
                 targets = node_targets(fleet)
                 await self.prober.first_look(targets, fleet.dns.initial_round)
                 heard = await self.store.read_ahead(fleet)
+                self._rehearse(fleet, zones)
+                node = fleet.dns.nodes[self.node.name]
+                now, dropped = self._sockets_of(node, added)
+                for udp, _ in added.values():
+                    _start(udp)
                 # From here on nothing waits and nothing fails.
                 use_locator()
-                self.fleet, self.zones, self.node = fleet, zones, fleet.dns.nodes[self.node.name]
+                self.fleet, self.zones, self.node = fleet, zones, node
                 self.prober.use(targets)
                 # Its new world reaches the responder with all the rest, in one swap: see _use_world.
                 self.store.use_fleet(fleet, heard)
-                dropped = self._listen_on(added)
+                self.udp, self.tcp = [udp for udp, _ in now], [tcp for _, tcp in now]
+                for tcp in self.tcp:
+                    tcp.settings = fleet.dns.tcp
         except BaseException:
             await _close(added.values())
             raise
         leaving = asyncio.create_task(_close(dropped), name="sockets given up")
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+    def _rehearse(self, fleet: Fleet, zones: Zones) -> None:
+        """Have rules and answers made of `fleet` by a responder that nobody asks: what fails, fails now."""
+        authority = Authority(fleet, zones, self.locators.current, self.store.world)
+        Responder(authority, self.clock, self.node.name)
 
     async def _open(self, fleet: Fleet) -> dict[SocketAddress, Sockets]:
         """Bind what `fleet` listens on beyond what is bound; all of it, or raise GslbError and none."""
@@ -167,16 +179,22 @@ class DnsNode:
             raise
         return opened
 
-    def _listen_on(self, added: Mapping[SocketAddress, Sockets]) -> list[Sockets]:
-        """Have the sockets of the node as it is declared now; returns those that it no longer has."""
+    def _sockets_of(
+        self, node: Node, added: Mapping[SocketAddress, Sockets]
+    ) -> tuple[list[Sockets], list[Sockets]]:
+        """The sockets of the node as it is declared now, and those that it no longer has."""
         had = {udp.address: (udp, tcp) for udp, tcp in zip(self.udp, self.tcp, strict=True)}
-        now = [added.get(address) or had.pop(address) for address in self.node.listen]
-        for udp, _ in added.values():
-            udp.start()
-        self.udp, self.tcp = [udp for udp, _ in now], [tcp for _, tcp in now]
-        for tcp in self.tcp:
-            tcp.settings = self.fleet.dns.tcp
-        return list(had.values())
+        now = [added.get(address) or had.pop(address) for address in node.listen]
+        return now, list(had.values())
+
+
+def _start(udp: UdpListener) -> None:
+    try:
+        udp.start()
+    except RuntimeError as error:
+        raise GslbError(
+            f"cannot answer on {udp.address}: {error}", hint="give the process more threads or memory"
+        ) from None
 
 
 async def _close(sockets: Iterable[Sockets]) -> None:

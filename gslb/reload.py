@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,6 +21,7 @@ from gslb.clock import Clock, iso
 from gslb.config import load
 from gslb.config.declaration import Declaration, declaration, marked, settings
 from gslb.config.difference import Difference, difference
+from gslb.config.textfile import Signature, recording, signature
 from gslb.dns.zones import Zones, load_zones
 from gslb.errors import ConfigError, GslbError, ZoneError
 from gslb.fleet import Fleet, Node
@@ -33,8 +34,12 @@ LINES_LOGGED = 20
 
 FORCE = "`gslb reload --force` takes it up all the same"
 
-FILE_CHANGE = "file change"
-"""The trigger of reloads that nobody asked for."""
+_FILE_CHANGE = "file change"
+_RETRY = "retry"
+"""The triggers of reloads that nobody asked for."""
+
+LOOKS_BEFORE_RETRY = 10
+"""Looks at unchanged files after which a refused configuration is tried again: its cure may lie elsewhere."""
 
 
 class Status(StrEnum):
@@ -49,30 +54,50 @@ class Status(StrEnum):
 class Outcome:
     """What came of a reload, and why. problems: sentences, each with its place and its remedy.
 
-    too_much: set when it was refused for dropping too much, which `force` allows.
+    too_much: set when it was refused for dropping too much, which `force` allows. told: the changes for the
+    log, made ahead as there may be many.
     """
 
     status: Status
     difference: Difference | None = None
     problems: tuple[str, ...] = ()
     too_much: str | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def restarts(self) -> tuple[str, ...]:
         """What must be started anew before all of the file takes effect."""
         return self.difference.restarts if self.difference is not None else ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legal and yet hardly meant."""
+        return self.difference.warnings if self.difference is not None else ()
+
     def document(self) -> dict[str, Any]:
-        """The outcome for JSON."""
-        told = self.difference
+        """The outcome for JSON; with many changes it takes its time."""
+        difference = self.difference
         return {
             "status": self.status.value,
             "problems": list(self.problems),
             "too_much": self.too_much,
             "needs_restart": list(self.restarts),
-            "changes": told.document()["changes"] if told is not None else [],
-            "lines": told.lines() if told is not None else [],
+            "warnings": list(self.warnings),
+            "changes": difference.document()["changes"] if difference is not None else [],
+            "lines": difference.lines() if difference is not None else [],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What was read. declared: as far as it can be in effect without a restart."""
+
+    fleet: Fleet
+    zones: Zones
+    declared: Declaration
+    difference: Difference
+    told: tuple[str, ...]
+    unchanged: bool
 
 
 class Running(Protocol):
@@ -101,11 +126,13 @@ class Configuration:
         self._declared: Declaration | None = None
         self._changing = asyncio.Lock()
         self._started = asyncio.Event()
-        self._watch_wanted = asyncio.Event()
+        self._pace_changed = asyncio.Event()
         self._caller: asyncio.Task[Any] | None = None
         self._closed = False
         self._hang_up: asyncio.Task[None] | None = None
         self._watched = WatchedFiles(_files(running.fleet))
+        self._retried = False
+        self._looks = 0
         self.loaded_at = running.clock.now()
         self.last_error = ""
         self.taken_up = self.refused = 0
@@ -159,10 +186,7 @@ class Configuration:
         await self._started.wait()
         async with self._changing:
             self._hang_up = None
-            try:
-                await self._reload_in_turn("SIGHUP", force=False)
-            except Exception:
-                log.exception("the reload failed by our own fault")
+            await self._reload_in_turn("SIGHUP", force=False)
 
     async def reload(self, trigger: str, *, force: bool = False) -> Outcome:
         """Read the file again, and take up what is new in it unless something speaks against it.
@@ -177,93 +201,132 @@ class Configuration:
         if self._closed:
             return Outcome(Status.REFUSED, problems=("the node is stopping",))
         self._caller = asyncio.current_task()
+        pace = self._running.fleet.dns.watch
+        read: dict[str, Signature] = {}
+        fault: Exception | None = None
         try:
-            outcome = await self._read_and_take_up(force)
+            outcome = await self._read_and_take_up(read, force)
         except (ConfigError, ZoneError) as error:
-            named = {problem.place.file for problem in error.problems}
-            # The remedy may be a file that is missing.
-            self._watched.use(_files(self._running.fleet) | named, directories=True)
             outcome = Outcome(Status.REFUSED, problems=tuple(str(problem) for problem in error.problems))
         except GslbError as error:
             outcome = Outcome(Status.REFUSED, problems=(str(error),))
+        except Exception as error:
+            # Its text may quote what nobody should read who may read the node's state.
+            fault, said = error, f"an error of ours ({type(error).__name__}); the log has it"
+            outcome = Outcome(Status.REFUSED, problems=(said,))
         finally:
             self._caller = None
-        self._watch_wanted.set()
-        self._note(trigger, outcome)
+        if read:
+            # Also what could not be had: there the remedy may appear.
+            self._watched.use(read)
+        # Whether it drops too much follows from the watched files alone.
+        self._retried = outcome.status is Status.REFUSED and outcome.too_much is None
+        self._looks = 0
+        if self._running.fleet.dns.watch != pace:
+            self._pace_changed.set()
+        self._note(trigger, outcome, fault)
         return outcome
 
-    async def _read_and_take_up(self, force: bool) -> Outcome:
+    async def _read_and_take_up(self, read: dict[str, Signature], force: bool) -> Outcome:
         running = self._running
         before = await self.declared()
-        await asyncio.to_thread(self._watched.mark_read)
-        fleet, zones, after, told = await aside(lambda: self._read(before))
-        self._watched.use(_files(fleet))
-        if told.too_much is not None and not force:
-            return Outcome(Status.REFUSED, told, too_much=told.too_much)
-        fleet = in_effect(running.fleet, fleet, running.node)
-        after = {**after, "settings": settings(fleet, seal=self._seal)}
-        if after == before:
-            self.loaded_at = running.clock.now()
-            return Outcome(Status.UNCHANGED, told)
-        await running.take_up(fleet, zones)
-        self._declared = after
+        fleet, node = running.fleet, running.node
+        reading = await aside(lambda: self._read(fleet, node, before, read))
+        told, too_much = reading.told, reading.difference.too_much
+        if too_much is not None and not force:
+            return Outcome(Status.REFUSED, reading.difference, too_much=too_much, told=told)
+        if not reading.unchanged:
+            await running.take_up(reading.fleet, reading.zones)
+            self._declared = reading.declared
         self.loaded_at = running.clock.now()
-        return Outcome(Status.CHANGED, told)
+        status = Status.UNCHANGED if reading.unchanged else Status.CHANGED
+        return Outcome(status, reading.difference, told=told)
 
-    def _read(self, before: Declaration) -> tuple[Fleet, Zones, Declaration, Difference]:
-        """All that is slow, to be done aside. Raises ConfigError, ZoneError and GslbError."""
+    def _read(self, running: Fleet, node: Node, before: Declaration, read: dict[str, Signature]) -> _Reading:
+        """All that is slow, to be done aside. Raises ConfigError, ZoneError and GslbError.
+
+        read: gets every file that is asked for, as it was then.
+        """
+        read[self.file] = signature(self.file)
         with suppress(OSError):
             if not stat.S_ISREG(os.stat(self.file).st_mode):
                 raise GslbError(
                     f"{self.file} is not a file that can be read again", hint="restart the node instead"
                 )
-        fleet = load(Path(self.file))
+        with recording(read):
+            fleet = load(Path(self.file))
         zones = load_zones(fleet)
         after = declaration(fleet, zones, seal=self._seal)
-        return fleet, zones, after, difference(before, after)
+        told = difference(before, after)
+        fleet = in_effect(running, fleet, node)
+        after = {**after, "settings": settings(fleet, seal=self._seal)}
+        return _Reading(fleet, zones, after, told, tuple(told.lines(LINES_LOGGED)), after == before)
 
-    def _note(self, trigger: str, outcome: Outcome) -> None:
-        """Keep and log what came of it; what was said before of the same file is not said again."""
+    def _note(self, trigger: str, outcome: Outcome, fault: Exception | None) -> None:
+        """Keep and log what came of it; what merely comes again when it is tried again is not told again."""
         error = outcome.too_much or "; ".join(outcome.problems)
         news, self.last_error = error != self.last_error, error
-        self.restarts = outcome.restarts if outcome.status is not Status.REFUSED else self.restarts
-        lines = outcome.difference.lines(LINES_LOGGED) if outcome.difference is not None else []
-        if outcome.status is Status.REFUSED:
-            self.refused += 1
-            if news or trigger != FILE_CHANGE:
-                what = "configuration refused, the old one serves on"
-                if outcome.too_much is not None:
-                    log.error(what, trigger=trigger, reason=error, remedy=FORCE, changes=lines)
-                else:
-                    log.error(what, trigger=trigger, problems=list(outcome.problems))
-        elif outcome.status is Status.CHANGED:
-            self.taken_up += 1
-            log.info("configuration taken up", trigger=trigger, file=self.file, changes=lines)
-        else:
-            log.info("configuration unchanged", trigger=trigger, file=self.file)
-        for what in self.restarts if outcome.status is not Status.REFUSED else ():
+        lines = list(outcome.told)
+        match outcome.status:
+            case Status.REFUSED:
+                self._note_refusal(trigger, outcome, fault, news)
+                return
+            case Status.CHANGED:
+                self.taken_up += 1
+                log.info("configuration taken up", trigger=trigger, file=self.file, changes=lines)
+                for warning in outcome.warnings:
+                    log.warning("a change of the configuration is hardly meant", warning=warning)
+            case Status.UNCHANGED:
+                log.info("configuration unchanged", trigger=trigger, file=self.file)
+        self.restarts = outcome.restarts
+        for what in self.restarts:
             log.warning("a change of the configuration needs a restart", of=what)
 
-    async def watch(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def _note_refusal(self, trigger: str, outcome: Outcome, fault: Exception | None, news: bool) -> None:
+        if trigger == _RETRY and not news:
+            return
+        self.refused += 1
+        what = "configuration refused, the old one serves on"
+        if outcome.too_much is not None:
+            lines = list(outcome.told)
+            log.error(what, trigger=trigger, reason=outcome.too_much, remedy=FORCE, changes=lines)
+        else:
+            log.error(what, trigger=trigger, problems=list(outcome.problems), exc_info=fault)
+
+    async def watch(self, pause: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         """Look every `dns.watch` seconds whether a file has changed, until cancelled."""
         while True:
+            self._pace_changed.clear()
             seconds = self._running.fleet.dns.watch
             if seconds is None:
-                self._watch_wanted.clear()
-                await self._watch_wanted.wait()
-                continue
-            await pause(seconds)
-            try:
-                await self.look()
-            except Exception:
-                # Whatever it is may pass. Even telling of it may fail.
-                with suppress(Exception):
-                    log.exception("looking for a changed configuration failed; it is tried again")
+                await self._pace_changed.wait()
+            elif await self._passes(pause(seconds)):
+                try:
+                    await self.look()
+                except Exception:
+                    # Whatever it is may pass. Even telling of it may fail.
+                    with suppress(Exception):
+                        log.exception("looking for a changed configuration failed; it is tried again")
+
+    async def _passes(self, pause: Coroutine[Any, Any, None]) -> bool:
+        """Wait until `pause` is over; False when another pace is wanted before that."""
+        passing = asyncio.create_task(pause, name="pause between looks")
+        changing = asyncio.create_task(self._pace_changed.wait(), name="another pace of looks")
+        try:
+            done, _ = await asyncio.wait((passing, changing), return_when=asyncio.FIRST_COMPLETED)
+            return changing not in done
+        finally:
+            passing.cancel()
+            changing.cancel()
 
     async def look(self) -> Outcome | None:
-        """Look once, and take up what has changed and is whole."""
-        changed = await asyncio.to_thread(self._watched.have_changed)
-        return await self.reload(FILE_CHANGE) if changed else None
+        """Look once, and take up what has changed and is whole; now and then try again what was refused."""
+        if await asyncio.to_thread(self._watched.have_changed):
+            return await self.reload(_FILE_CHANGE)
+        if not self._retried or self._watched.settling:
+            return None
+        self._looks += 1
+        return await self.reload(_RETRY) if self._looks >= LOOKS_BEFORE_RETRY else None
 
 
 def in_effect(running: Fleet, read: Fleet, node: Node) -> Fleet:

@@ -8,13 +8,21 @@ import os
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gslb.errors import GslbError
+
 TOKEN_VARIABLE = "GSLB_ADMIN_TOKEN"
 """The environment variable with the token; without it nothing can be changed over HTTP."""
 
 
 def admin_token() -> str | None:
-    """The token, None when there is none or it is empty."""
-    return os.environ.get(TOKEN_VARIABLE) or None
+    """The token without blanks around it, None when there is none; GslbError if no header can carry it."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise GslbError(
+            f"{TOKEN_VARIABLE} has a character that cannot be sent in a header",
+            hint="use letters and digits, as from `openssl rand -hex 32`",
+        )
+    return token or None
 
 
 def require_token(token: str | None) -> Middleware:
@@ -40,4 +48,6 @@ def _authorised(request: web.Request, token: str | None) -> bool:
     if token is None:
         return False
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    # What is not UTF-8 in a header comes as surrogates, which stand for the bytes as they were sent.
+    sent = given.strip().encode("utf-8", "surrogateescape")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode())

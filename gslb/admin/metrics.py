@@ -69,9 +69,9 @@ class NodeCollector(Collector):
         limited = CounterMetricFamily(
             "gslb_dns_limited", "Responses over a rate limit.", labels=["outcome", "limit"]
         )
-        for outcome, counts in (("slipped", limiter.slipped), ("dropped", limiter.dropped)):
-            for limit, count in counts.items():
-                limited.add_metric([outcome, limit], count)
+        limited.add_metric(["slipped", "network"], limiter.slipped)
+        for limit, count in limiter.dropped.items():
+            limited.add_metric(["dropped", limit], count)
         yield limited
         yield GaugeMetricFamily(
             "gslb_dns_limited_networks",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from importlib.resources import files
 from ipaddress import ip_address
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from gslb.admin.documents import Document, override_document, reply_document, world_document
 from gslb.admin.listener import admin_app
 from gslb.admin.metrics import NodeCollector
+from gslb.aside import aside
 from gslb.config.declaration import without_marks
 from gslb.errors import GslbError
 from gslb.node import DnsNode
@@ -115,15 +118,17 @@ async def _fleet(request: web.Request) -> web.Response:
     """What the node's file declares, as far as it is in effect; never a secret."""
     node = request.app[NODE]
     declared = await node.configuration.declared()
-    document = {
-        "node": node.node.name,
-        "configuration": node.configuration.state(),
-        "declared": {
-            section: {name: without_marks(text) for name, text in entries.items()}
-            for section, entries in declared.items()
-        },
-    }
-    return web.json_response(document)
+    name, state = node.node.name, node.configuration.state()
+    return await _made_aside(
+        lambda: {
+            "node": name,
+            "configuration": state,
+            "declared": {
+                section: {name: without_marks(text) for name, text in entries.items()}
+                for section, entries in declared.items()
+            },
+        }
+    )
 
 
 async def _reload(request: web.Request) -> web.Response:
@@ -138,8 +143,15 @@ async def _reload(request: web.Request) -> web.Response:
     if force not in ("true", "false"):
         raise GslbError("force must be true or false")
     outcome = await node.configuration.reload("request", force=force == "true")
-    document = {"node": node.node.name, "file": node.configuration.file, **outcome.document()}
-    return web.json_response(document, status=409 if outcome.status is Status.REFUSED else 200)
+    named = {"node": node.node.name, "file": node.configuration.file}
+    status = 409 if outcome.status is Status.REFUSED else 200
+    return await _made_aside(lambda: {**named, **outcome.document()}, status)
+
+
+async def _made_aside(document: Callable[[], Document], status: int = 200) -> web.Response:
+    """A response that may be megabytes: to make it here would stop probes and connections meanwhile."""
+    text = await aside(lambda: json.dumps(document()))
+    return web.json_response(text=text, status=status)
 
 
 async def _put_override(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,8 @@ def check(
 ) -> None:
     """Check a fleet's file: every error with its place (exit status 2), and warnings.
 
-    With --diff or --against, exit status 3 if more than a third of the names or of the regions would go.
+    With --diff or --against, exit status 3 if more than a third of the services, zones, names or regions
+    would go.
     """
     from gslb.config import check as check_file
 
@@ -49,28 +51,48 @@ def check(
         typer.echo(json.dumps(json_schema(), indent=2))
         return
     result = check_file(file)
-    told = _difference(result.fleet, against) if result.fleet is not None and (diff or against) else None
+    told: Comparison | None = None
+    nothing_to_compare: GslbError | None = None
+    if result.fleet is not None and (diff or against):
+        try:
+            told = _comparison(result.fleet, against)
+        except GslbError as error:
+            nothing_to_compare = error
     if as_json:
         typer.echo(json.dumps(_documents(result, told), indent=2))
     else:
         _show(file, result, told)
+    if nothing_to_compare is not None:
+        # Now that what was found in the file itself is told.
+        raise nothing_to_compare
     if result.errors:
         raise typer.Exit(BAD_CONFIGURATION)
-    if told is not None and told.too_much is not None and not force:
+    if told is not None and told.difference.too_much is not None and not force:
         raise typer.Exit(TOO_MUCH)
 
 
-def _difference(fleet: Fleet, against: Path | None) -> Difference:
-    """From the file `against`, or from what runs, to `fleet`."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs, and from what: a file, or what a node runs."""
+
+    against: str
+    difference: Difference
+
+
+def _comparison(fleet: Fleet, against: Path | None) -> Comparison:
+    """From the file `against`, or from what runs, to `fleet`. Raises GslbError."""
     from gslb.config import load
     from gslb.config.declaration import declaration
     from gslb.config.difference import difference
 
-    old = declaration(load(against)) if against is not None else _running(fleet)
-    return difference(old, declaration(fleet))
+    if against is not None:
+        return Comparison(str(against), difference(declaration(load(against)), declaration(fleet)))
+    node, running = _running(fleet)
+    return Comparison(f"what {node} runs", difference(running, declaration(fleet)))
 
 
-def _running(fleet: Fleet) -> Declaration:
+def _running(fleet: Fleet) -> tuple[str, Declaration]:
+    """The name of a node that answers, and what it says it runs."""
     from gslb.cli.running import ask_node
 
     document = ask_node(fleet, "/v1/fleet", timeout=PATIENCE)
@@ -80,10 +102,10 @@ def _running(fleet: Fleet) -> Declaration:
             hint="run this beside a node, or name the file to compare with: --against OLD_FILE",
         )
     declared: Declaration = document["declared"]
-    return declared
+    return str(document["node"]), declared
 
 
-def _show(file: Path, result: CheckResult, told: Difference | None) -> None:
+def _show(file: Path, result: CheckResult, told: Comparison | None) -> None:
     for problem in result.errors:
         typer.echo(str(problem), err=True)
     for problem in result.warnings:
@@ -99,18 +121,26 @@ def _show(file: Path, result: CheckResult, told: Difference | None) -> None:
         counts = [f"{len(part)} {noun}{'' if len(part) == 1 else 's'}" for noun, part in parts.items()]
         typer.echo(f"{file}: good: {', '.join(counts)}")
     if told is not None:
-        for line in told.lines() or ["nothing changes"]:
+        difference = told.difference
+        typer.echo(f"compared with {told.against}:")
+        for line in difference.lines() or ["nothing changes"]:
             typer.echo(line)
-        if told.too_much is not None:
-            typer.echo(f"{file}: {told.too_much}; nodes take it up with `gslb reload --force` only", err=True)
+        for warning in difference.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        if difference.too_much is not None:
+            typer.echo(
+                f"{file}: {difference.too_much}; nodes take it up with `gslb reload --force` only", err=True
+            )
 
 
-def _documents(result: CheckResult, told: Difference | None) -> dict[str, object]:
+def _documents(result: CheckResult, told: Comparison | None) -> dict[str, object]:
     documents: dict[str, object] = {
         "errors": [_document(problem) for problem in result.errors],
         "warnings": [_document(problem) for problem in result.warnings],
     }
-    return documents if told is None else {**documents, "difference": told.document()}
+    if told is not None:
+        documents["difference"] = {"against": told.against, **told.difference.document()}
+    return documents
 
 
 def _document(problem: Problem) -> dict[str, object]:

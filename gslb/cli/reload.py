@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from gslb.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from gslb.command import BAD_CONFIGURATION, TOO_MUCH
+from gslb.command import BAD_CONFIGURATION, FAILED, TOO_MUCH
 from gslb.config import load
 from gslb.errors import GslbError
 from gslb.fleet import Fleet, Node, SocketAddress
 
 PATIENCE = 120.0
 """Seconds for a node to read its file, however large, and to probe what is new in it."""
+
+_FAILED = "failed"
+"""The status of a node that could not be told to reload."""
 
 
 def reload(
@@ -23,40 +26,62 @@ def reload(
         str | None, typer.Option("--name", help="Only this DNS node; else all that answer.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if it drops more than a third of the names or regions.")
+        bool,
+        typer.Option(
+            "--force", help="Even if more than a third of the services, zones, names or regions goes."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Have running DNS nodes take up their changed file, without losing a query; needs GSLB_ADMIN_TOKEN."""
     from gslb.admin.access import admin_token
-    from gslb.cli.running import tell_node
 
-    fleet = load(config)
+    fleet, token = load(config), admin_token()
     parameters = {"force": "true"} if force else {}
     if name is not None:
         parameters["node"] = name
     answers: list[dict[str, Any]] = []
     silent: list[str] = []
     for address, names in _addresses(fleet, name).items():
-        document = tell_node(address, "/v1/reload", parameters, token=admin_token(), timeout=PATIENCE)
+        document = _tell(address, names, parameters, token)
         if document is None:
             silent.append(f"{' and '.join(names)} at {address}")
+            unheard, why = names, f"nobody answers at {address}"
         else:
             answers.append(document)
+            unheard = [] if document["status"] == _FAILED else [n for n in names if n != document["node"]]
+            why = f"not reached, as {document['node']} answers at {address}; run this beside it"
+            if not as_json:
+                _show(document)
+        for node in unheard:
+            typer.echo(f"{node}: {why}", err=True)
     if not answers:
         raise GslbError(
             f"nobody answers for {', '.join(silent)}",
             hint="run this beside the node; one whose `admin` address was changed in the file takes a SIGHUP",
         )
-    for place in silent:
-        typer.echo(f"nobody answers for {place}", err=True)
     if as_json:
         typer.echo(json.dumps(answers, indent=2))
-    else:
-        for document in answers:
-            _show(document)
     if status := max(map(_exit_status, answers)):
         raise typer.Exit(status)
+
+
+def _tell(
+    address: SocketAddress, names: list[str], parameters: dict[str, str], token: str | None
+) -> dict[str, Any] | None:
+    """What came of it at one admin side; None when nobody is there."""
+    from gslb.cli.running import tell_node
+
+    try:
+        return tell_node(address, "/v1/reload", parameters, token=token, timeout=PATIENCE)
+    except GslbError as error:
+        # The others are asked all the same.
+        return {
+            "node": " and ".join(names),
+            "status": _FAILED,
+            "error": error.message,
+            "hint": error.hint,
+        }
 
 
 def _addresses(fleet: Fleet, name: str | None) -> dict[SocketAddress, list[str]]:
@@ -77,6 +102,9 @@ def _addresses(fleet: Fleet, name: str | None) -> dict[SocketAddress, list[str]]
 
 def _show(document: dict[str, Any]) -> None:
     node, status = document["node"], document["status"]
+    if status == _FAILED:
+        typer.echo(f"{node}: {GslbError(document['error'], hint=document['hint'])}", err=True)
+        return
     if status == "refused":
         typer.echo(f"{node}: refused, the old configuration serves on", err=True)
         for problem in document["problems"]:
@@ -89,9 +117,13 @@ def _show(document: dict[str, Any]) -> None:
         typer.echo(f"{node}: taken up")
     for line in document["lines"]:
         typer.echo(f"  {line}")
+    for warning in document["warnings"]:
+        typer.echo(f"  warning: {warning}", err=True)
 
 
 def _exit_status(document: dict[str, Any]) -> int:
+    if document["status"] == _FAILED:
+        return FAILED
     if document["status"] != "refused":
         return 0
     return TOO_MUCH if document["too_much"] else BAD_CONFIGURATION

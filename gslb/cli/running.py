@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 from gslb.errors import GslbError
 from gslb.fleet import Fleet, SocketAddress
@@ -27,8 +27,14 @@ def ask_node(
     for node in fleet.dns.nodes.values():
         if node.admin is None:
             continue
-        document = _exchange(_request(node.admin, path, parameters), timeout)
-        if document is not None and "node" in document:
+        try:
+            answer = _exchange(_request(node.admin, path, parameters), timeout)
+        except TimeoutError:
+            continue
+        status, document = answer or (HTTPStatus.NOT_FOUND, {})
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR and "error" in document:
+            raise _refusal(document)
+        if "node" in document:
             return document
     return None
 
@@ -36,15 +42,24 @@ def ask_node(
 def tell_node(
     address: SocketAddress, path: str, parameters: dict[str, str], *, token: str | None, timeout: float
 ) -> dict[str, Any] | None:
-    """The JSON document that answers a POST at one admin side; None when nobody is there within `timeout` s.
+    """The JSON document that answers a POST at one admin side; None when nobody is there.
 
-    Raises GslbError with the node's own sentence when it refuses for any reason but that of its state (409).
+    Raises GslbError with the node's own sentence when it refuses for any reason but that of its state (409),
+    and when it is there but does not answer within `timeout` s.
     """
     request = _request(address, path, parameters, method="POST")
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
-    document = _exchange(request, timeout)
-    return document if document is not None and "node" in document else None
+    try:
+        answer = _exchange(request, timeout)
+    except TimeoutError:
+        raise GslbError(
+            f"no answer from {address} within {timeout:g} s", hint="it may still be at it: see its log"
+        ) from None
+    _, document = answer or (HTTPStatus.NOT_FOUND, {})
+    if "error" in document:
+        raise _refusal(document)
+    return document if "node" in document else None
 
 
 def _request(
@@ -54,27 +69,30 @@ def _request(
     return urllib.request.Request(f"http://{address}{path}{query}", method=method)
 
 
-def _exchange(request: urllib.request.Request, timeout: float) -> dict[str, Any] | None:
+def _exchange(request: urllib.request.Request, timeout: float) -> tuple[int, dict[str, Any]] | None:
+    """Status and JSON document of the answer; None when nobody is there, or somebody who speaks no HTTP.
+
+    Raises TimeoutError when somebody took the request and says nothing for `timeout` seconds.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=timeout) as response:
-            document = json.load(response)
-            return document if isinstance(document, dict) else None
+            return response.status, _document(response)
     except urllib.error.HTTPError as error:
-        document = _document(error)
-        if error.code == HTTPStatus.CONFLICT:
-            return document
-        if error.code < 500 and "error" in document:
-            raise GslbError(str(document["error"]), hint=document.get("hint")) from None
+        return error.code, _document(error)
+    except TimeoutError:
+        raise
     except (OSError, ValueError, http.client.HTTPException):
-        # Nobody there, or somebody else.
-        pass
-    return None
+        return None
 
 
-def _document(error: urllib.error.HTTPError) -> dict[str, Any]:
+def _document(response: IO[bytes]) -> dict[str, Any]:
     try:
-        document = json.load(error)
-    except ValueError:
+        document = json.load(response)
+    except (OSError, ValueError, http.client.HTTPException):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _refusal(document: dict[str, Any]) -> GslbError:
+    return GslbError(str(document["error"]), hint=document.get("hint"))

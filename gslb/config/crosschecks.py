@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
 
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
 from gslb.config.name_server_checks import check_keys
 from gslb.config.sections import Sections
 from gslb.fleet import Edge, Node, Route, SocketAddress
-from gslb.geo.location import IPNetwork
+from gslb.geo.location import IPAddress, IPNetwork
+
+if TYPE_CHECKING:
+    from gslb.dns.zones import Zones
 
 # Addresses that exist once per machine or per site, so that two processes may well have the same.
 _LOCAL = tuple(
@@ -43,6 +48,7 @@ class Binding:
 def cross_check(findings: Findings, sections: Sections) -> None:
     """Report every clash between entries."""
     _check_edges(findings, sections.edges)
+    _check_reach(findings, sections.edges)
     processes = [_edge_bindings(findings, path, edge) for path, edge in sections.edges]
     processes += [_node_bindings(node) for node in sections.dns.nodes.values()]
     for bindings in processes:
@@ -75,6 +81,20 @@ def _check_edges(findings: Findings, edges: Iterable[tuple[KeyPath, Edge]]) -> N
                     f"{shown} is an address of another edge of the region already",
                     "remove one of them",
                 )
+
+
+def _check_reach(findings: Findings, edges: Iterable[tuple[KeyPath, Edge]]) -> None:
+    """Warn of a region with addresses for everybody and others that only some can reach."""
+    by_region: dict[str, list[tuple[KeyPath, IPAddress]]] = defaultdict(list)
+    for path, edge in edges:
+        by_region[edge.region] += [
+            ((*path, "addresses", index), each) for index, each in enumerate(edge.addresses)
+        ]
+    for addresses in by_region.values():
+        local = [(path, address) for path, address in addresses if _is_local(address)]
+        for path, address in local if len(local) < len(addresses) else ():
+            message = f"{findings.shown(path, str(address))} is private, and others of the region are not"
+            findings.warn(path, message, "whoever cannot reach it gets it all the same: leave it out")
 
 
 def _edge_bindings(findings: Findings, path: KeyPath, edge: Edge) -> list[Binding]:
@@ -129,11 +149,14 @@ def _check_processes(findings: Findings, bindings: list[Binding]) -> None:
             continue
         shown = findings.shown(binding.path, str(binding.socket))
         message = f"{other.process} listens on {shown} too"
-        local = any(host.version == network.version and host in network for network in _LOCAL)
-        if host.is_loopback or (local and other.site != binding.site):
+        if host.is_loopback or (_is_local(host) and other.site != binding.site):
             findings.warn(binding.path, message, "this works only where the two run on different machines")
         else:
             findings.error(binding.path, message, "use another address or port")
+
+
+def _is_local(address: IPAddress) -> bool:
+    return any(address.version == network.version and address in network for network in _LOCAL)
 
 
 def _overlap(one: SocketAddress, other: SocketAddress) -> bool:
@@ -189,3 +212,27 @@ def _check_hostnames(findings: Findings, sections: Sections) -> None:
                 "list only regions with edges under the service's `regions`",
                 key=True,
             )
+
+
+def check_hostname_targets(findings: Findings, sections: Sections, zones: Zones) -> None:
+    """Report the hostnames that our own zones lead back to a service of the fleet, or nowhere.
+
+    Nothing is reported while a zone or a service could not be read: a name may well lead there.
+    """
+    from gslb.dns.name import from_text
+
+    declared = sum(kind in ("zones", "services") for kind, _ in sections.paths)
+    if len(zones.by_apex) + len(sections.services) < declared:
+        return
+    for name, region in sections.regions.items():
+        if region.hostname is None or ("services", region.hostname) in sections.paths:
+            continue
+        path: KeyPath = (*sections.paths["regions", name], "hostname")
+        shown = findings.shown(path, region.hostname)
+        end = zones.leads(from_text(region.hostname))
+        if end.service is not None:
+            message = f"{shown} leads to {end.service}, a service of this fleet, so that nobody would arrive"
+            findings.error(path, message, "write the name under which the other side serves you")
+        elif end.nowhere:
+            hint = "add the record that is missing, or write the name under which the other side serves you"
+            findings.error(path, f"{shown} lies in a zone of this fleet, and leads to no address", hint)

@@ -132,6 +132,8 @@ class _Writer:
             match key, value:
                 case "headers", headers:
                     value = {name: Secret(content) for name, content in headers}
+                case "send", bytes():
+                    value = Secret(value.decode("utf-8", "backslashreplace"))
                 case "path", str() if "?" in value:
                     path, _, query = value.partition("?")
                     value = f"{path}?{self._seal(Secret(query))}"
@@ -169,6 +171,8 @@ class _Writer:
             case str():
                 plain = _PLAIN.fullmatch(value) and value not in ("none", "yes", "no")
                 return str(value) if plain else json.dumps(str(value), ensure_ascii=False)
+            case bytes():
+                return self.text(value.decode("utf-8", "backslashreplace"))
             case Secret():
                 return self._seal(value)
             case re.Pattern():

@@ -18,12 +18,16 @@ _EDGES = "edges"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Of one name in one section. before, after: its text; None where it is not declared."""
+    """Of one name in one section. before, after: its text; None where it is not declared.
+
+    edges: whether edges read it, although others do so as well: a check that a pool uses.
+    """
 
     section: str
     name: str
     before: str | None
     after: str | None
+    edges: bool = False
 
     @property
     def sign(self) -> str:
@@ -43,7 +47,7 @@ class Change:
                 return _EDGES
             case ("edges" | "regions", _) if self.sign == "~" and self._concerns_the_edges():
                 return _EDGES
-        return None
+        return _EDGES if self.edges else None
 
     def _concerns_the_edges(self) -> bool:
         return any(
@@ -90,20 +94,28 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """How many names (of records and services, all zones together) and regions go, of how many."""
+    """How many of one kind go, of how many there were. kind: in the plural."""
 
-    names: int
-    of_names: int
-    regions: int
-    of_regions: int
+    kind: str
+    gone: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.gone} of {self.of} {self.kind if self.of != 1 else self.kind.removesuffix('s')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All changes from one declaration to another, in the order of the sections."""
+    """All changes from one declaration to another, in the order of the sections.
+
+    dropped: of services, zones, names (owners of records) and regions, each by itself. warnings: sentences on
+    what is legal and yet hardly meant. restarts: what must be started anew before all of it takes effect.
+    """
 
     changes: tuple[Change, ...]
-    dropped: Dropped
+    dropped: tuple[Dropped, ...]
+    warnings: tuple[str, ...]
+    restarts: tuple[str, ...]
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -122,22 +134,9 @@ class Difference:
 
     @property
     def too_much(self) -> str | None:
-        """A sentence when more than a third of the names or of the regions would go: a slip, more likely."""
-        dropped = self.dropped
-        parts = [
-            f"{gone} of {count} {noun}"
-            for gone, count, noun in (
-                (dropped.names, dropped.of_names, "names"),
-                (dropped.regions, dropped.of_regions, "regions"),
-            )
-            if 3 * gone > count
-        ]
+        """A sentence when more than a third of any kind would go: a slip, more likely."""
+        parts = [str(dropped) for dropped in self.dropped if 3 * dropped.gone > dropped.of]
         return f"drops {' and '.join(parts)}, more than a third" if parts else None
-
-    @property
-    def restarts(self) -> tuple[str, ...]:
-        """What must be started anew before all of it takes effect."""
-        return tuple(dict.fromkeys(change.restart for change in self.changes if change.restart))
 
     def lines(self, most: int | None = None) -> list[str]:
         """A line a change, at most so many."""
@@ -150,35 +149,75 @@ class Difference:
         """The same, for JSON."""
         return {
             "changes": [change.document() for change in self.changes],
+            "warnings": list(self.warnings),
             "too_much": self.too_much,
             "needs_restart": list(self.restarts),
         }
 
 
 def difference(old: Declaration, new: Declaration) -> Difference:
-    """What changes from `old` to `new`."""
+    """What changes from `old` to `new`; with many records it takes its time."""
+    edges = _checks_of_pools(old) | _checks_of_pools(new)
     changes = tuple(
-        Change(section, name, before.get(name), after.get(name))
+        Change(section, name, before.get(name), after.get(name), section == "checks" and name in edges)
         for section in SECTIONS
         for before, after in ((old.get(section, {}), new.get(section, {})),)
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     )
-    old_names, old_regions = _names(old), set(old.get("regions", ()))
-    return Difference(
-        changes,
-        Dropped(
-            len(old_names - _names(new)),
-            len(old_names),
-            len(old_regions - set(new.get("regions", ()))),
-            len(old_regions),
-        ),
+    restarts = dict.fromkeys(restart for change in changes if (restart := change.restart))
+    return Difference(changes, _dropped(old, new), _serial_warnings(changes, old, new), tuple(restarts))
+
+
+def _checks_of_pools(declared: Declaration) -> set[str]:
+    return {_by_key(text).get("check", "") for text in declared.get("pools", {}).values()}
+
+
+def _dropped(old: Declaration, new: Declaration) -> tuple[Dropped, ...]:
+    """A name that turns from records into a service stays; the other way round a service goes."""
+    services = set(new.get("services", ()))
+    kinds = (
+        ("services", set(old.get("services", ())), services),
+        ("zones", set(old.get("zones", ())), set(new.get("zones", ()))),
+        ("names", _owners(old), _owners(new) | services),
+        ("regions", set(old.get("regions", ())), set(new.get("regions", ()))),
     )
+    return tuple(Dropped(kind, len(before - after), len(before)) for kind, before, after in kinds)
 
 
-def _names(declared: Declaration) -> set[str]:
-    owners = {name.split(" ")[1] for name in declared.get("records", ())}
-    return owners | set(declared.get("services", ()))
+def _owners(declared: Declaration) -> set[str]:
+    return {name.split(" ")[1] for name in declared.get("records", ())}
+
+
+def _serial_warnings(changes: tuple[Change, ...], old: Declaration, new: Declaration) -> tuple[str, ...]:
+    """A sentence for each zone with transfers that changes without its secondaries' noticing."""
+    changed = dict.fromkeys(change.name.split(" ")[0] for change in changes if change.section == "records")
+    warnings = []
+    for zone in changed:
+        before, after = _serial(old, zone), _serial(new, zone)
+        # Who cannot transfer the zone, or could not before, has no copy that stays behind.
+        if before is None or after is None or _rises(before, after):
+            continue
+        how = f"stays {after}" if before == after else f"goes back from {before} to {after}"
+        warnings.append(
+            f"the zone {zone} changes, but the serial in its SOA {how}: secondaries keep the copy they have; "
+            "raise the serial with every change"
+        )
+    return tuple(warnings)
+
+
+def _serial(declared: Declaration, zone: str) -> int | None:
+    """The serial in the SOA of a zone that may be transferred; else None."""
+    soa = declared.get("records", {}).get(f"{zone} {zone} SOA")
+    if soa is None or "transfers.1" not in _by_key(declared.get("zones", {}).get(zone)):
+        return None
+    # TTL MNAME RNAME SERIAL …
+    return int(soa.split()[3])
+
+
+def _rises(before: int, after: int) -> bool:
+    """Whether `after` is the greater serial (RFC 1982 3.2); where that is undefined, it is not."""
+    return 0 < (after - before) % 2**32 < 2**31
 
 
 def _by_key(text: str | None) -> dict[str, str]:
@@ -188,7 +227,7 @@ def _by_key(text: str | None) -> dict[str, str]:
 
 def _apart(before: str, after: str) -> tuple[str, str]:
     """Of several lines only those that differ."""
-    old, new = before.splitlines(), after.splitlines()
+    old, new = dict.fromkeys(before.splitlines()), dict.fromkeys(after.splitlines())
     gone = [line for line in old if line not in new]
     come = [line for line in new if line not in old]
     return "; ".join(gone), "; ".join(come)

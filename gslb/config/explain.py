@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gslb.config.document import KeyPath
-from gslb.config.findings import Findings
+from gslb.config.findings import HIDDEN, Findings
 from gslb.config.suggest import remedy
 from gslb.config.wrong_value import WrongError
 
@@ -57,6 +57,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "write it like 192.0.2.0/24, with no bits beyond the prefix length",
     ),
 }
+_SHORTEST_CUT = 4  # to cut a shorter text out would leave holes in words that are not it
 _VARIANT = re.compile(r"_(type|parsing|parsing_size|from_float|sub_type|unicode|attributes_type|exact_type)$")
 
 
@@ -115,7 +116,7 @@ def _wrong_length(limits: Mapping[str, Any]) -> tuple[str, str]:
 def _sentence(detail: ErrorDetails, shown: str, *, may_show: bool) -> tuple[str, str]:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
-        return _of_exception(context.get("error"), shown, may_show=may_show)
+        return _of_exception(context.get("error"), shown, detail["input"], may_show=may_show)
     if kind in ("enum", "literal_error"):
         choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         text = str(detail["input"]) if may_show else ""
@@ -134,11 +135,34 @@ def _sentence(detail: ErrorDetails, shown: str, *, may_show: bool) -> tuple[str,
     return message.replace("{value}", shown), hint
 
 
-def _of_exception(error: object, shown: str, *, may_show: bool) -> tuple[str, str]:
+def _of_exception(error: object, shown: str, value: object, *, may_show: bool) -> tuple[str, str]:
     if isinstance(error, WrongError):
         return error.text(shown), error.derived if may_show and error.derived else error.hint
-    # Others' sentences may quote the value.
-    return (str(error), "") if may_show else (f"{shown} does not fit here", "")
+    sentence = str(error)
+    if may_show:
+        return sentence, ""
+    # Others' sentences may quote the value: any part of it if it is from the environment, else an item whole.
+    quoted = {
+        form for text in _texts(value) for form in (text, repr(text)[1:-1]) if form and form in sentence
+    }
+    if shown != HIDDEN or any(len(text) < _SHORTEST_CUT for text in quoted):
+        return f"{shown} does not fit here", ""
+    for text in sorted(quoted, key=len, reverse=True):
+        sentence = sentence.replace(text, "…")
+    return sentence, ""
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every key and value in `value`, as text."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield str(key)
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)
 
 
 def _path_in(data: Any, location: tuple[int | str, ...]) -> tuple[KeyPath, bool]:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
 from gslb.config.document import Document, KeyPath
 from gslb.errors import Problem
 
-SECRET_PATHS: frozenset[KeyPath] = frozenset({("redis", "url")})
+SECRETS: Mapping[KeyPath, frozenset[str]] = {
+    ("redis",): frozenset({"url", "poll", "lease", "timeout"}),
+    ("dns", "keys"): frozenset({"algorithm", "secret"}),
+    ("dns", "cookies"): frozenset({"enabled", "secrets"}),
+    ("zones", "*", "transfers"): frozenset({"network", "key"}),
+    ("checks", "*", "headers"): frozenset(),
+    ("checks", "*", "send"): frozenset(),
+}
+"""Where secrets stand, or what a mistake makes of one (`*`: any key), and the keys there that may show."""
+
+HIDDEN = "the value"
+"""What is said instead of a value that stands in one of these places."""
+
+_HIDDEN_KEY = "<key>"
 _LONGEST_SHOWN = 60
+# Up to the last @: a password may have been written down with any character unescaped.
+_LOGIN = re.compile(r"://.*@", re.DOTALL)
 
 
 class Findings:
@@ -14,7 +33,7 @@ class Findings:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.errors: list[Problem] = list(document.problems)
+        self.errors: list[Problem] = [without_logins(problem) for problem in document.problems]
         self.warnings: list[Problem] = []
 
     def error(self, path: KeyPath, message: str, hint: str = "", *, key: bool = False) -> None:
@@ -32,18 +51,17 @@ class Findings:
         # A single value that stands for a list of one is not called its first item.
         while path and isinstance(path[-1], int) and path not in self.document.value_marks:
             path = path[:-1]
-        problem = Problem(place, f"{dotted(path)}: {message}" if path else message, hint)
+        where = dotted(_shown_path(path))
+        problem = without_logins(Problem(place, f"{where}: {message}" if path else message, hint))
         if problem not in found:
             found.append(problem)
 
     def secret(self, path: KeyPath) -> str | None:
         """What to say instead of the value at `path`, when it (or anything in it) must not show."""
-        if path in SECRET_PATHS:
-            return "the value"
         for place, taken in self.document.from_environment.items():
             if place[: len(path)] == path or path[: len(place)] == place:
                 return f"the value of ${{{taken[0][0]}}}"
-        return None
+        return HIDDEN if _kept_secret(path) is not None else None
 
     def shown(self, path: KeyPath, value: object) -> str:
         """`value`, which stands at `path`, as an error may show it."""
@@ -60,8 +78,39 @@ def show(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple | set | frozenset):
         return "a list"
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = mask_logins(repr(value) if isinstance(value, str) else str(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...{text[-1]}"
+
+
+def mask_logins(text: str) -> str:
+    """`text` without the user and the password of a URL in it."""
+    return _LOGIN.sub("://…@", text)
+
+
+def without_logins(problem: Problem) -> Problem:
+    """`problem` with no user and no password of a URL in its words."""
+    return replace(problem, message=mask_logins(problem.message), hint=mask_logins(problem.hint))
+
+
+def _kept_secret(path: KeyPath) -> KeyPath | None:
+    """The place in SECRETS that `path` is, or lies in; None when it may show."""
+    for place in SECRETS:
+        if len(path) >= len(place) and all(
+            each in ("*", item) for each, item in zip(place, path, strict=False)
+        ):
+            return place
+    return None
+
+
+def _shown_path(path: KeyPath) -> KeyPath:
+    """`path` as an error may name it: without keys that could be secrets in the wrong place."""
+    place = _kept_secret(path)
+    if place is None:
+        return path
+    return path[: len(place)] + tuple(
+        item if isinstance(item, int) or item in SECRETS[place] else _HIDDEN_KEY
+        for item in path[len(place) :]
+    )
 
 
 def dotted(path: KeyPath) -> str:

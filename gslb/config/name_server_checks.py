@@ -9,7 +9,6 @@ from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
 from gslb.config.name_servers import TransferEntry
 from gslb.config.sections import Sections
-from gslb.config.suggest import remedy
 from gslb.config.values import parse_domain_name
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import DnsSettings
@@ -22,11 +21,9 @@ def check_keys(findings: Findings, sections: Sections) -> None:
         return
     for path, entry in _transfers(findings, sections):
         if entry.key is not None and entry.key not in declared:
-            place = (*path, "key")
-            shown, hint = findings.shown(place, entry.key), "declare it under `dns: keys:`"
-            if declared and findings.secret(place) is None:
-                hint = remedy(entry.key, declared, "keys")
-            findings.error(place, f"there is no key {shown}", hint)
+            # Neither its name nor those that are there: any of them may be a secret in the wrong place.
+            hint = "declare the key under `dns: keys:`, or correct its name"
+            findings.error((*path, "key"), "there is no key of this name", hint)
 
 
 def advise_on_name_servers(findings: Findings, sections: Sections) -> None:
@@ -49,10 +46,8 @@ def advise_on_name_servers(findings: Findings, sections: Sections) -> None:
     for path, entry in _transfers(findings, sections):
         if entry.network is not None and entry.network.prefixlen == 0 and entry.key is None:
             place = (*path, "network") if (*path, "network") in findings.document.value_marks else path
-            shown = findings.shown(place, str(entry.network))
-            findings.warn(
-                place, f"{shown} lets everybody copy the zone", "name the secondaries' networks, or a key"
-            )
+            hint = "name the secondaries' networks, or a key"
+            findings.warn(place, "this network lets everybody copy the zone", hint)
 
 
 def _declared_keys(findings: Findings) -> tuple[str, ...] | None:
@@ -71,7 +66,8 @@ def _declared_keys(findings: Findings) -> tuple[str, ...] | None:
         except WrongError:
             name = key
         if name in written:
-            message = f"this is the same name as {written[name]!r}"
+            line = findings.document.place(("dns", "keys", written[name]), key=True).line
+            message = f"this is the same name as that of the key in line {line}"
             findings.error(("dns", "keys", key), message, "remove one of them", key=True)
         written.setdefault(name, key)
     return tuple(written)

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from gslb.config.advice import advise
-from gslb.config.crosschecks import cross_check
+from gslb.config.crosschecks import check_hostname_targets, cross_check
 from gslb.config.document import parse
 from gslb.config.findings import Findings
 from gslb.config.sections import Sections, read_sections
 from gslb.config.textfile import UnreadableError, read_text
-from gslb.config.zones import check_zone, zone_source
-from gslb.errors import ConfigError, Place, Problem
-from gslb.fleet import Fleet, GeoSettings, ZoneSource
+from gslb.config.zones import bad_byte, check_zone, zone_source
+from gslb.errors import ConfigError, GeoError, Place, Problem
+from gslb.fleet import Fleet, GeoSettings, Service, ZoneSource
+
+if TYPE_CHECKING:
+    from gslb.dns.zone import Zone
+    from gslb.dns.zones import Zones
+    from gslb.geo.database import Signature
+
+_DATABASES_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What came of a look at a configuration, in the order of the file. fleet: None if there are errors."""
+    """What came of a look at a configuration, in the order of the file.
+
+    fleet: None if there are errors. zones: its zones as they are served, None as well.
+    """
 
     fleet: Fleet | None
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    zones: Zones | None = None
 
 
 def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Fleet:
@@ -40,67 +54,104 @@ def check(path: Path, *, environment: Mapping[str, str] = os.environ) -> CheckRe
     """Like `load`, but never raises, and tells what is legal but unwise as well (warnings)."""
     file = str(path)
     try:
-        text = read_text(path)
+        text = read_text(path, pipe=True)
     except UnreadableError as unreadable:
         return CheckResult(None, (_unreadable(file, unreadable),), ())
     findings = Findings(parse(text, file, environment))
     sections = read_sections(findings)
     cross_check(findings, sections)
     sections.geo = _database_paths(findings, sections.geo, path.parent)
-    zones = _zones(findings, sections, path.parent, text.splitlines())
+    sources, zones = _zones(findings, sections, path.parent, text.splitlines())
+    check_hostname_targets(findings, sections, zones)
     if findings.errors:
         return CheckResult(None, tuple(sorted(findings.errors)), tuple(sorted(findings.warnings)))
-    fleet = _fleet(file, sections, zones)
+    fleet = _fleet(file, sections, sources)
     advise(findings, fleet, sections)
-    return CheckResult(fleet, (), tuple(sorted(findings.warnings)))
+    return CheckResult(fleet, (), tuple(sorted(findings.warnings)), zones)
 
 
 def _unreadable(file: str, unreadable: UnreadableError) -> Problem:
     if unreadable.before is None:
         hint = f"{unreadable.hint}, or name another file with --config or GSLB_CONFIG"
         return Problem(Place(file), f"the configuration {unreadable.what}", hint)
-    line = unreadable.before.count(b"\n") + 1
-    column = len(unreadable.before[unreadable.before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-    return Problem(Place(file, line, column), f"the configuration {unreadable.what}", unreadable.hint)
+    where = bad_byte(file, unreadable.before)
+    return Problem(where, f"the configuration {unreadable.what}", unreadable.hint)
 
 
 def _database_paths(findings: Findings, geo: GeoSettings, directory: Path) -> GeoSettings:
-    """Databases by the path that opens them; one that does not exist is reported."""
+    """Databases by the path that opens them; one that cannot be used is reported."""
     paths = []
     for index, database in enumerate(geo.databases):
         where = directory / database
+        place = ("geo", "databases", index)
+        shown = findings.shown(place, database)
         if "\0" in database or not where.is_file():
-            place = ("geo", "databases", index)
-            shown = findings.shown(place, database)
             hint = "relative paths begin at this file's directory; leave `databases` out for the bundled one"
             findings.error(place, f"{shown} is not a file", hint)
+        else:
+            fault = _fault(str(where))
+            if fault is not None:
+                findings.error(place, f"{shown} {fault[0]}", fault[1])
         paths.append(str(where))
     return replace(geo, databases=tuple(paths))
 
 
+def _fault(path: str) -> tuple[str, str] | None:
+    """What is wrong with the database, without its name, and the remedy; None when it can be used."""
+    from gslb.geo.database import Signature
+
+    try:
+        return _fault_of(path, Signature.of(path))
+    except GeoError as error:
+        return _without_name(path, error)
+
+
+@lru_cache(maxsize=_DATABASES_REMEMBERED)
+def _fault_of(path: str, signature: Signature) -> tuple[str, str] | None:
+    """The fault of the file in the state that `signature` tells: a reload need not read it again."""
+    from gslb.geo.database import Database
+
+    try:
+        Database(path)
+    except GeoError as error:
+        return _without_name(path, error)
+    return None
+
+
+def _without_name(path: str, error: GeoError) -> tuple[str, str]:
+    return error.message.removeprefix(f"{path}: "), error.hint or ""
+
+
 def _zones(
     findings: Findings, sections: Sections, directory: Path, lines: list[str]
-) -> dict[str, ZoneSource]:
-    from gslb.dns.zones import zones_below
+) -> tuple[dict[str, ZoneSource], Zones]:
+    """The data of the zones, and the zones made of it, as far as they could be."""
+    from gslb.dns.zones import Zones, zones_below
 
     sources: dict[str, ZoneSource] = {}
+    zones: list[Zone] = []
+    below = zones_below(sections.zones)
+    services: dict[str, list[Service]] = defaultdict(list)
+    for service in sections.services.values():
+        services[service.zone].append(service)
     for name, entry in sections.zones.items():
         path = sections.paths["zones", name]
-        source = zone_source(findings, path, name, entry, directory)
+        source = zone_source(findings, path, name, entry, directory, lines)
         if source is None or (*path, "records") in findings.document.broken:
             continue
         sources[name] = source
-        services = [service for service in sections.services.values() if service.zone == name]
-        check_zone(
+        here = services[name]
+        zone = check_zone(
             findings,
             path,
             source,
-            [service.name for service in services],
+            [service.name for service in here],
             lines,
-            aliases=[service.name for service in services if service.hostname_regions(sections.regions)],
-            children=zones_below(name, sections.zones),
+            aliases=[service.name for service in here if service.hostname_regions(sections.regions)],
+            children=below[name],
         )
-    return sources
+        zones += [zone] if zone is not None else []
+    return sources, Zones({zone.apex: zone for zone in zones})
 
 
 def _fleet(file: str, sections: Sections, zones: dict[str, ZoneSource]) -> Fleet:

@@ -41,10 +41,26 @@ def parse_redis_url(value: object) -> Secret | None:
 def _complaint(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme == "unix":
-        return "" if parts.path else "names no socket"
+        return _clients_complaint(text, parts.query) if parts.path else "names no socket"
     if not parts.hostname or parts.port == 0:
         return "names no server"
-    return "" if _DATABASE.fullmatch(parts.path) else "has a path that is not the number of a database"
+    if not _DATABASE.fullmatch(parts.path):
+        return "has a path that is not the number of a database"
+    return _clients_complaint(text, parts.query)
+
+
+def _clients_complaint(text: str, options: str) -> str:
+    """What the client itself refuses of the options; the connection is made as it is before it connects."""
+    if not options:
+        return ""
+    from redis.asyncio import ConnectionPool
+
+    try:
+        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
+    except Exception:
+        # Of any kind: a wrong option ends up as an argument somewhere. Its words may quote any part.
+        return "has an option behind the `?` that the Redis client refuses"
+    return ""
 
 
 def _sentinel_complaint(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gslb.config.models import CheckTimings, FleetFile
-from gslb.config.values import DOMAIN_PATTERN, NAME_PATTERN, SERVICE_PATTERN
+from gslb.config.values import NAME_PATTERN, SERVICE_PATTERN, ZONE_PATTERN
 from gslb.fleet import SocketAddress
 from gslb.health.checks import CHECKS
 from gslb.policy import POLICIES
@@ -54,7 +54,7 @@ def json_schema() -> Schema:
     properties["checks"]["additionalProperties"] = {"$ref": "#/$defs/Check"}
     for section in ("checks", "regions", "pools"):
         properties[section]["propertyNames"] = {"pattern": NAME_PATTERN}
-    for section, pattern in (("zones", DOMAIN_PATTERN), ("services", SERVICE_PATTERN)):
+    for section, pattern in (("zones", ZONE_PATTERN), ("services", SERVICE_PATTERN)):
         properties[section]["propertyNames"] = {"pattern": pattern}
     for section, definition in properties.items():
         if section != "regions":

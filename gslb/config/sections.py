@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -30,11 +30,11 @@ from gslb.config.salvage import salvage
 from gslb.config.sites import EdgeEntry
 from gslb.config.suggest import did_you_mean, remedy
 from gslb.config.values import (
-    is_domain_name,
     is_service_name,
-    parse_domain_name,
+    is_zone_name,
     parse_name,
     parse_service_name,
+    parse_zone_name,
 )
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
@@ -293,10 +293,10 @@ def _read_routes(findings: Findings, root: dict[str, object], declared: Declared
 
 
 def _read_zones(findings: Findings, data: Mapping[str, dict[str, object]], sections: Sections) -> None:
-    for name, path, data_of_zone in _named(findings, data, "zones", parse_domain_name):
+    for name, path, data_of_zone in _named(findings, data, "zones", parse_zone_name):
         sections.paths["zones", name] = path
         entry = validated(findings, path, ZoneEntry, {} if data_of_zone is None else data_of_zone)
-        if entry is not None and is_domain_name(name):
+        if entry is not None and is_zone_name(name):
             sections.zones[name] = entry
 
 
@@ -304,7 +304,7 @@ def _read_services(
     findings: Findings, data: Mapping[str, dict[str, object]], declared: Declared, sections: Sections
 ) -> None:
     all_regions = declared.names.get("regions", ())
-    zones = [zone for section, zone in sections.paths if section == "zones"]
+    zones = {zone: None for section, zone in sections.paths if section == "zones"}
     for name, path, data_of_service in _named(findings, data, "services", parse_service_name):
         sections.paths["services", name] = path
         zone = zone_of(name, zones)
@@ -321,7 +321,8 @@ def _read_services(
             sections.services[name] = Service(name, zone, regions, policies, ttl, entry.all_down, answers)
 
 
-def zone_of(name: str, zones: list[str]) -> str | None:
+def zone_of(name: str, zones: Container[str]) -> str | None:
     """The longest of `zones` that `name` lies in."""
-    holding = [zone for zone in zones if name == zone or name.endswith("." + zone)]
-    return max(holding, key=len, default=None)
+    while name and name not in zones:
+        name = name.partition(".")[2]
+    return name or None

@@ -17,6 +17,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?", re.ASCII)
+# With a slash inside, as reverse zones of less than a /24 have it: 0/25.2.0.192.in-addr.arpa (RFC 2317 4).
+_ZONE_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_/-]*[a-z0-9_])?", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]*", re.ASCII)
 _PORT = re.compile(r"\d{1,5}", re.ASCII)
 _DURATIONS_LOOK = "write 500ms, 1s, 2m, 1h or a number of seconds"
@@ -25,9 +27,12 @@ LONGEST_DURATION = 86400.0
 LONGEST_TTL = 2**31 - 1  # RFC 2181 8
 _LONGEST_NAME = 253
 _LONGEST_HINT = "the limit is 253 characters"
+_UNREACHABLE = tuple(ip_network(text) for text in ("0.0.0.0/8", "240.0.0.0/4", "fe80::/10", "::ffff:0:0/96"))
 NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,63}$"
 _LABEL_PATTERN = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DOMAIN_PATTERN = rf"^({_LABEL_PATTERN}\.)*{_LABEL_PATTERN}\.?$"
+_ZONE_LABEL_PATTERN = r"[A-Za-z0-9_]([A-Za-z0-9_/-]{0,61}[A-Za-z0-9_])?"
+ZONE_PATTERN = rf"^({_ZONE_LABEL_PATTERN}\.)*{_ZONE_LABEL_PATTERN}\.?$"
 SERVICE_PATTERN = rf"^(\*\.)?({_LABEL_PATTERN}\.)*{_LABEL_PATTERN}\.?$"
 
 
@@ -104,6 +109,15 @@ def parse_name(value: object) -> str:
 
 def parse_domain_name(value: object) -> str:
     """A domain name (RFC 1035 2.3.4), lower case and without the final dot. Raises WrongError."""
+    return _domain_name(value, _LABEL, "letters, digits, `-` and `_`")
+
+
+def parse_zone_name(value: object) -> str:
+    """A zone's name: a domain name whose labels may have a `/` inside (RFC 2317 4). Raises WrongError."""
+    return _domain_name(value, _ZONE_LABEL, "letters, digits, `-`, `_` and `/`")
+
+
+def _domain_name(value: object, legal_label: re.Pattern[str], characters: str) -> str:
     text = text_of(value)
     if not text.isascii():
         raise WrongError("{value} is not ASCII", "write the name in its xn-- form (RFC 5890)")
@@ -113,8 +127,8 @@ def parse_domain_name(value: object) -> str:
     for label in name.split("."):
         if label == "*":
             raise WrongError("{value} has a wildcard", "write one entry for each name")
-        if len(label) > 63 or not _LABEL.fullmatch(label):
-            hint = "labels are 1 to 63 letters, digits, `-` and `_`, with dots between them"
+        if len(label) > 63 or not legal_label.fullmatch(label):
+            hint = f"labels are 1 to 63 {characters}, with dots between them"
             raise WrongError("{value} is not a domain name", hint)
     return name
 
@@ -149,10 +163,10 @@ def is_service_name(text: str) -> bool:
     return True
 
 
-def is_domain_name(text: str) -> bool:
-    """Whether `parse_domain_name` takes it."""
+def is_zone_name(text: str) -> bool:
+    """Whether `parse_zone_name` takes it."""
     try:
-        parse_domain_name(text)
+        parse_zone_name(text)
     except WrongError:
         return False
     return True
@@ -211,10 +225,14 @@ def parse_address(value: object) -> IPAddress:
 def parse_public_address(value: object) -> IPAddress:
     """An address that DNS answers can carry: one that clients can reach. Raises WrongError."""
     address = parse_address(value)
-    if address.is_unspecified or address.is_multicast:
+    if address.is_multicast or _lies_in(address, _UNREACHABLE) or address.is_unspecified:
         hint = "write the address under which clients reach the edge; where it listens is said by `listen`"
         raise WrongError("{value} is not an address that clients can connect to", hint)
     return address
+
+
+def _lies_in(address: IPAddress, networks: tuple[IPNetwork, ...]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def parse_network(value: object) -> IPNetwork:
@@ -272,9 +290,19 @@ def parse_listen_address(value: object) -> SocketAddress:
         raise WrongError("{value} has no address", 'for all addresses write "0.0.0.0:PORT" and "[::]:PORT"')
     socket = parse_socket_address(value, lowest_port=0)
     try:
-        ip_address(socket.host)
+        address = ip_address(socket.host)
     except ValueError:
         raise WrongError("{value} is a name, not an address", "write the address to listen on") from None
+    if address.is_multicast:
+        raise WrongError("{value} is a multicast address", "write an address of this machine")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        hint, derived = "write the IPv4 address itself", f"write {address.ipv4_mapped}:{socket.port}"
+        raise WrongError("{value} is an IPv4 address written as one of IPv6", hint, derived=derived)
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        hint = "write an address that is the machine's on every link"
+        raise WrongError("{value} is a link-local address, which holds on one link only", hint)
+    if _lies_in(address, _UNREACHABLE) and not address.is_unspecified:
+        raise WrongError("{value} cannot be the address of a machine", "write an address of this machine")
     return socket
 
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gslb.config.document import KeyPath
-from gslb.config.findings import Findings
+from gslb.config.findings import Findings, without_logins
 from gslb.config.name_servers import ZoneEntry
 from gslb.config.textfile import UnreadableError, read_text
 from gslb.errors import Place, Problem, ZoneError
 from gslb.fleet import ZoneSource
 
+if TYPE_CHECKING:
+    from gslb.dns.zone import Zone
+
+_QUOTED = {
+    '"': re.compile(r'"(?:[^"\\]|\\.)*"'),
+    "'": re.compile(r"'(?:[^']|'')*'"),
+}
+_ANCHOR = re.compile(r"\A(?:[&!]\S*\s+)+")
+
 
 def zone_source(
-    findings: Findings, path: KeyPath, name: str, entry: ZoneEntry, directory: Path
+    findings: Findings, path: KeyPath, name: str, entry: ZoneEntry, directory: Path, lines: Sequence[str]
 ) -> ZoneSource | None:
     """The static data of the zone at `path`; None when its file cannot be had, which is reported.
 
+    lines: of regions.yaml, to see how the data is written there.
     A file that only `$INCLUDE` names and that cannot be had is missing in `included`; `check_zone` says why.
     """
     document = findings.document
@@ -26,8 +38,9 @@ def zone_source(
         place = (*path, "records")
         line = document.place(place).line
         style = document.scalar_styles.get(place, "")
-        if style == ">":
-            findings.error(place, "`>` joins the lines of the zone's data", "write `records: |`")
+        if style == ">" or (style != "|" and _spans_lines(findings, place, entry.records, lines)):
+            cause = "`>`" if style == ">" else "without a `|` YAML"
+            findings.error(place, f"{cause} joins the lines of the zone's data", "write `records: |`")
             return None
         # A block's content begins on the line after its `|`.
         source = ZoneSource(name, entry.records, document.file, line + 1 if style == "|" else line)
@@ -37,7 +50,11 @@ def zone_source(
         try:
             text = _read_inside(directory, entry.file or "", "this file's directory", "beside this file")
         except UnreadableError as unreadable:
-            findings.error(place, f"{shown} {unreadable.what}", unreadable.hint)
+            if unreadable.before is not None and findings.secret(place) is None:
+                where = bad_byte(str(directory / (entry.file or "")), unreadable.before)
+                findings.errors.append(Problem(where, f"the zone file {unreadable.what}", unreadable.hint))
+            else:
+                findings.error(place, f"{shown} {unreadable.what}", unreadable.hint)
             return None
         source = ZoneSource(name, text, str(directory / (entry.file or "")))
     transfers = tuple(transfer.rule() for transfer in entry.transfers)
@@ -54,15 +71,16 @@ def check_zone(
     *,
     aliases: Collection[str] = (),
     children: Collection[str] = (),
-) -> None:
-    """Report what the zone reader finds wrong. lines: of regions.yaml, to find a block's indentation.
+) -> Zone | None:
+    """The zone; None when the reader finds something wrong with it, which is reported.
 
+    lines: of regions.yaml, to find a block's indentation.
     services, aliases, children: as `load_zone` takes them.
     """
     from gslb.dns.zone import load_zone
 
     try:
-        load_zone(source, services, aliases=aliases, children=children)
+        return load_zone(source, services, aliases=aliases, children=children)
     except ZoneError as error:
         indentation = _indentation(source, lines) if source.file == findings.document.file else 0
         absent = _absent(source)
@@ -70,6 +88,24 @@ def check_zone(
         moved = dict.fromkeys(_moved(findings, path, problem, indentation) for problem in found)
         known = set(findings.errors)  # zones may include the same file
         findings.errors.extend(problem for problem in moved if problem not in known)
+        return None
+
+
+def bad_byte(file: str, before: bytes) -> Place:
+    """Where a file stops to be UTF-8. before: what stands before its first bad byte."""
+    line = before[before.rfind(b"\n") + 1 :].decode("utf-8-sig", "replace")
+    return Place(file, before.count(b"\n") + 1, len(line) + 1)
+
+
+def _spans_lines(findings: Findings, place: KeyPath, text: str, lines: Sequence[str]) -> bool:
+    """Whether the value at `place`, in quotes or plain, goes on after the line that it begins in."""
+    line, column = findings.document.value_marks[place]
+    # An anchor may stand on the line before.
+    written = _ANCHOR.sub("", "\n".join(lines[line - 1 : line + 1])[column - 1 :], count=1).partition("\n")[0]
+    quoted = _QUOTED.get(findings.document.scalar_styles.get(place, ""))
+    if quoted is not None:
+        return quoted.match(written) is None
+    return place not in findings.document.from_environment and not written.startswith(text)
 
 
 def _read_inside(directory: Path, name: str, where: str, beside: str) -> str:
@@ -121,6 +157,10 @@ def _absent(source: ZoneSource) -> dict[Place, Problem]:
         try:
             _read_included(source, name)
         except UnreadableError as unreadable:
+            if unreadable.before is not None:
+                where = bad_byte(include_path(source.include_root, name), unreadable.before)
+                problems[place] = Problem(where, f"the included file {unreadable.what}", unreadable.hint)
+                continue
             hint = f"{unreadable.hint}; names are relative to the directory of regions.yaml"
             problems[place] = Problem(place, f"$INCLUDE: {name!r} {unreadable.what}", hint)
     return problems
@@ -144,7 +184,7 @@ def _moved(findings: Findings, path: KeyPath, problem: Problem, indentation: int
     for name, value in findings.document.from_environment.get((*path, "records"), ()):
         if value:
             message, hint = message.replace(value, f"${{{name}}}"), hint.replace(value, f"${{{name}}}")
-    return Problem(place, message, hint)
+    return without_logins(Problem(place, message, hint))
 
 
 def _indentation(source: ZoneSource, lines: list[str]) -> int:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
+
 from gslb.dns.authority import Authority
-from gslb.dns.packing import Packed, pack
+from gslb.dns.extended_error import NOT_AUTHORITATIVE
+from gslb.dns.packing import Packed, empty, pack
 from gslb.dns.query import Query
+from gslb.dns.reply import IN, REFUSED
 from gslb.geo.location import IPAddress, Located
 from gslb.policy.base import NOTHING, Consults
 from gslb.policy.decision import scope_of
 from gslb.policy.share import share_of
 
-MOST_ENTRIES = 200_000
-"""The most packed answers kept for one world; reaching it drops them all, which costs a refill."""
+MOST_ENTRIES = 100_000
+"""The most packed answers kept for one world; beyond it the oldest go, and are made again if need be."""
 
 MOST_PASSING = 20_000
-"""The same for names of which there are endlessly many (NXDOMAIN, wildcards): a flood of them must not
-drive out the others."""
+"""The same for questions of which there are endlessly many and whose answers say nothing (names that do not
+exist, types without data): a flood of them drives out none of the others."""
+
+_EVICTED_AT_ONCE = 16
+"""One part in so many goes when there is no room."""
+
+_REFUSED = empty(REFUSED, NOT_AUTHORITATIVE)
 
 Key = tuple[object, ...]
+Kept = TypeVar("Kept")
 
 
 class AnswerCache:
@@ -61,6 +73,8 @@ class AnswerCache:
             if packed is not None:
                 self.hits += 1
                 return packed, 0
+            if query.class_ != IN or self.authority.zones.for_question(query.name, query.type) is None:
+                return _REFUSED, 0
             return self._make(question, query, address, now)
         key: Key = question
         located: Located | None = None
@@ -82,18 +96,18 @@ class AnswerCache:
         if reply.passing and varies is NOTHING and packed.shrinks_at is None:
             self._keep(self.passing, MOST_PASSING, question, packed)
         else:
-            if len(self.varies) >= MOST_ENTRIES:
-                self.varies.clear()
-            self.varies[question] = varies
+            self._keep(self.varies, MOST_ENTRIES, question, varies)
             key = _key(question, varies, client.located, address)
             self._keep(self.answers, MOST_ENTRIES, key, packed)
         return packed, scope_of(varies, address, client.located.prefix_length)
 
-    def _keep(self, kept: dict[Key, Packed], most: int, key: Key, packed: Packed) -> None:
-        if len(kept) >= most:
+    def _keep(self, kept: dict[Key, Kept], most: int, key: Key, value: Kept) -> None:
+        if len(kept) >= most and key not in kept:
             self.overflows += 1
-            kept.clear()
-        kept[key] = packed
+            with suppress(RuntimeError):  # another thread was at it as well; it has made room
+                for oldest in list(islice(kept, max(1, most // _EVICTED_AT_ONCE))):
+                    kept.pop(oldest, None)
+        kept[key] = value
 
 
 def _key(question: Key, varies: Consults, located: Located | None, address: IPAddress) -> Key:

@@ -21,10 +21,11 @@ class Asker:
     """The sender of one packet, as far as it is known yet.
 
     subnet: the client subnet that counts. cookie: the data of the option to send back. known: whether it has
-    proved that its address is its own. key: the TSIG key it signed with.
+    proved that its address is its own. key: the TSIG key it signed with. brief: whether it is to be told no
+    more than it must be.
     """
 
-    __slots__ = ("cookie", "key", "known", "signer", "source", "stream", "subnet")
+    __slots__ = ("brief", "cookie", "key", "known", "signer", "source", "stream", "subnet")
 
     def __init__(self, source: str, stream: bool) -> None:
         """source: the address, as the socket tells it. stream: over TCP, where nobody can pretend."""
@@ -34,6 +35,7 @@ class Asker:
         self.subnet: edns.ClientSubnet | None = None
         self.cookie: bytes | None = None
         self.key: str | None = None
+        self.brief = False
         self.signer: Signer | None = None
 
     @property
@@ -56,11 +58,14 @@ class Asker:
         return min(max(asked.payload, CLASSIC_PAYLOAD), rules.settings.udp_payload)
 
     def introduce(self, asked: Edns, rules: Rules, now: float) -> str | None:
-        """Take up what the OPT record says; how its cookie was found: `good`, `bad`, `new`, None without."""
+        """Take up what the OPT record says; how its cookie was found: `good`, `bad`, `new`, None without.
+
+        Raises WireError (FORMERR) for an option that is malformed, but not for one that does not count.
+        """
         subnet = asked.client_subnet
         trust = rules.trust
         if subnet is not None and (trust.everybody or (not trust.nobody and trust.includes(self.address))):
-            self.subnet = subnet
+            self.subnet = edns.read_client_subnet(subnet)
         if asked.cookie is None or rules.cookies is None:
             return None
         checked = rules.cookies.check(asked.cookie, self.address.packed, now)
@@ -78,6 +83,8 @@ class Asker:
             options = edns.client_subnet_option(self.subnet, scope if known else 0)
         if self.cookie is not None:
             options += edns.option(edns.COOKIE, self.cookie)
+        if self.brief:
+            return options
         if asked.nsid:
             options += rules.nsid
         if asked.tcp_keepalive and self.stream:

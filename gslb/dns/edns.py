@@ -29,13 +29,14 @@ class ClientSubnet:
 class Edns:
     """What a query's OPT record says (RFC 6891 6.1). payload: bytes the asker can take over UDP.
 
-    cookie: the option's data, 8 to 40 bytes (RFC 7873 4). nsid, tcp_keepalive: whether they were asked for.
+    client_subnet, cookie: the options' data as they came: who does not want them must not mind their form.
+    nsid, tcp_keepalive: whether they were asked for.
     """
 
     payload: int
     version: int
     do: bool
-    client_subnet: ClientSubnet | None = None
+    client_subnet: bytes | None = None
     cookie: bytes | None = None
     nsid: bool = False
     tcp_keepalive: bool = False
@@ -50,7 +51,7 @@ def read_opt(payload: int, ttl: int, options: bytes) -> Edns:
     version, do = (ttl >> 16) & 0xFF, bool(ttl & DO)
     if version or not options:
         return Edns(payload, version, do)
-    subnet: ClientSubnet | None = None
+    subnet: bytes | None = None
     cookie: bytes | None = None
     nsid = tcp_keepalive = False
     position = 0
@@ -62,23 +63,20 @@ def read_opt(payload: int, ttl: int, options: bytes) -> Edns:
         if position + length > len(options):
             raise WireError("an EDNS option is longer than its record", FORMERR)
         if code == CLIENT_SUBNET and subnet is None:
-            subnet = _read_client_subnet(options[position : position + length])
+            subnet = options[position : position + length]
         elif code == COOKIE and cookie is None:
             cookie = options[position : position + length]
-            if length != CLIENT_COOKIE_LENGTH and not 16 <= length <= 40:
-                raise WireError("a cookie has an impossible length", FORMERR)
         elif code == NSID:
             nsid = True
         elif code == TCP_KEEPALIVE:
             tcp_keepalive = True
-            if length:
-                raise WireError("a client's keepalive option holds a time", FORMERR)
         position += length
     return Edns(payload, version, do, subnet, cookie, nsid, tcp_keepalive)
 
 
-def _read_client_subnet(data: bytes) -> ClientSubnet | None:
-    """RFC 7871 6: everything that must be so, or FORMERR."""
+def read_client_subnet(data: bytes) -> ClientSubnet | None:
+    """From the option's data; None for one that says nothing. Raises WireError (FORMERR) unless everything
+    is as RFC 7871 6 and 7.1.2 want it."""
     if len(data) < 4:
         raise WireError("the client-subnet option is cut short", FORMERR)
     family, source, scope = struct.unpack_from("!HBB", data)

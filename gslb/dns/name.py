@@ -135,6 +135,22 @@ def ancestors(name: Name) -> Iterator[Name]:
     yield name
 
 
+def count_labels(name: Name) -> int:
+    """How many labels there are, the root's left out."""
+    return len(labels_of(name))
+
+
+def topmost(name: Name, count: int) -> Name:
+    """The name itself, or the name above it that has `count` labels."""
+    starts = []
+    position = 0
+    while name[position]:
+        starts.append(position)
+        position += 1 + name[position]
+    starts.append(position)
+    return name if len(starts) <= count + 1 else name[starts[-count - 1] :]
+
+
 def is_at_or_below(name: Name, ancestor: Name) -> bool:
     """Whether `name` equals `ancestor` or lies beneath it."""
     return any(candidate == ancestor for candidate in ancestors(name))

@@ -6,18 +6,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import dnslib
-from dnslib.label import DNSBuffer
-
 from gslb.dns.extended_error import ExtendedError
-from gslb.dns.name import labels_of
+from gslb.dns.message_writer import MessageWriter
 from gslb.dns.query import AA, HEADER_LENGTH, OPCODE_BITS, QR, RD, TC, Query
 from gslb.dns.reply import Reply
-from gslb.dns.zone import RRset
 from gslb.geo.location import Located
 
 _HEAD = struct.Struct("!6H")
-_REACH_OF_A_POINTER = 0x3FFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +51,30 @@ class Packed:
     kept: Located | None = None
 
 
-class _Buffer(DNSBuffer):  # type: ignore[misc]
-    """A message while it is packed. dnslib would point to names that lie beyond a pointer's reach."""
-
-    def encode_name(self, name: dnslib.DNSLabel) -> None:
-        super().encode_name(name)
-        self.names: dict[tuple[bytes, ...], int]
-        if self.offset > _REACH_OF_A_POINTER:
-            self.names = {suffix: at for suffix, at in self.names.items() if at <= _REACH_OF_A_POINTER}
-
-
 def pack(reply: Reply, query: Query, located: Located | None = None) -> Packed:
-    """A reply to `query` through dnslib, names compressed against the question."""
+    """A reply to `query` in wire form, names compressed against the question."""
     sections = (reply.answer, reply.authority, reply.additional)
     answers, authorities, additionals = (sum(len(each.data) for each in section) for section in sections)
     flags = QR | (AA if reply.authoritative else 0) | reply.rcode
-    buffer = _Buffer(bytes(HEADER_LENGTH))
-    buffer.offset = HEADER_LENGTH
-    dnslib.DNSQuestion(dnslib.DNSLabel(labels_of(query.name)), query.type, query.class_).pack(buffer)
-    start = buffer.offset
+    writer = MessageWriter()
+    writer.write_question(query.name, query.type, query.class_)
+    start = writer.offset
     for section in sections:
         for rrset in section:
-            for record in _records(rrset, query.class_):
-                record.pack(buffer)
-    wire = bytes(buffer.data)
+            for data in rrset.data:
+                writer.write_record(rrset.owner, rrset.type, query.class_, rrset.ttl, data)
+    wire = bytes(writer.data)
     whole = Cut(len(wire) - start, answers, authorities, additionals, False)
     cuts = tuple(reversed([*_shorter(reply, wire, start), whole]))
     return Packed(
         flags,
         wire[start:],
         cuts,
-        reply.decision.shrinks_at if reply.decision is not None else None,
+        reply.decision.shrinks_at if reply.decision is not None and reply.served is not None else None,
         reply.served,
         reply.extended_error,
         located,
     )
-
-
-def _records(rrset: RRset, class_: int) -> list[dnslib.RR]:
-    owner = dnslib.DNSLabel(labels_of(rrset.owner))
-    return [dnslib.RR(owner, rrset.type, class_, rrset.ttl, data) for data in rrset.data]
 
 
 def _shorter(reply: Reply, wire: bytes, start: int) -> Iterator[Cut]:

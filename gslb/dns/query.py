@@ -17,6 +17,7 @@ HEADER_LENGTH = 12
 IXFR, OPT, SOA, TSIG = 251, 41, 6, 250
 _MOST_QUESTIONS = 4
 _MOST_ADDITIONALS = 4
+_MOST_SALVAGED = 32
 _MOST_NOTIFIED = 1
 
 
@@ -97,9 +98,11 @@ def salvage(packet: bytes) -> Query:
             known = (flags & OPCODE_BITS) >> 11 in (QUERY, NOTIFY)
             if questions == 1 and position <= len(packet) and known:
                 question = packet[HEADER_LENGTH:position]
-            for _ in range(answers + authorities):
+            if answers + authorities + additionals > _MOST_SALVAGED:
+                additionals = 0  # nobody who speaks EDNS sends such a thing; not to be walked for nothing
+            for _ in range(answers + authorities if additionals else 0):
                 _, position = _skip_record(packet, position)
-            for _ in range(min(additionals, _MOST_ADDITIONALS)):
+            for _ in range(additionals):
                 body, following = _skip_record(packet, position)
                 rtype, payload, ttl = struct.unpack_from("!HHI", packet, body - 10)
                 if rtype == OPT and packet[position] == 0:

@@ -65,8 +65,8 @@ class RateLimiter:
     whole. Only the step from one window to the next is not: two threads that enter a second together may
     each begin it, and the response or two that the one has counted by then are lost.
 
-    sent, exempt: responses that were let through, within the limits or by exemption. slipped, dropped: the
-    others, by what stood in their way: "network" or "ceiling".
+    sent, exempt: responses that were let through, within the limits or by exemption. slipped: truncated.
+    dropped: the others, by what stood in their way: "network" or "ceiling", which nothing passes.
     """
 
     def __init__(self, settings: RateLimitSettings) -> None:
@@ -81,11 +81,11 @@ class RateLimiter:
         self._begun: deque[Limited] = deque(maxlen=_MOST_BEGUN)
         # What is counted twice over: a number that a thread writes late is put right by the next one.
         self._sent_total, self._exempt_total = count(1), count(1)
-        self._slipped_total = {"network": count(1), "ceiling": count(1)}
+        self._slipped_total = count(1)
         self._dropped_total = {"network": count(1), "ceiling": count(1)}
         self.sent = 0
         self.exempt = 0
-        self.slipped = {"network": 0, "ceiling": 0}
+        self.slipped = 0
         self.dropped = {"network": 0, "ceiling": 0}
 
     def judge(self, source: str, error: bool, now: float) -> Outcome:
@@ -157,18 +157,23 @@ class RateLimiter:
             if not window.told and network not in self._before.limited:
                 window.told = True
                 self._begun.append(Limited(self._text(network), error, self._limit(error)))
-        return self._slip_or_drop("network", over)
+        slip = self._settings.slip
+        if not slip or over % slip:
+            return self._drop("network")
+        # A truncated answer is a response too, and what makes a ceiling is that nothing passes it.
+        if next(window.responses) > self._settings.ceiling:
+            window.full = True
+            return self._drop("ceiling")
+        self.slipped = next(self._slipped_total)
+        return _SLIP
 
     def _over_ceiling(self, number: int) -> Outcome:
         over = number - self._settings.ceiling
         if over == 1 and not self._before.full:
             self._begun.append(Limited(None, False, self._settings.ceiling))
-        return self._slip_or_drop("ceiling", over)
+        return self._drop("ceiling")
 
-    def _slip_or_drop(self, by: str, over: int) -> Outcome:
-        if self._settings.slip and over % self._settings.slip == 0:
-            self.slipped[by] = next(self._slipped_total[by])
-            return _SLIP
+    def _drop(self, by: str) -> Outcome:
         self.dropped[by] = next(self._dropped_total[by])
         return _DROP
 

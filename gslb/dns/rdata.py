@@ -14,6 +14,7 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.wire
 import dnslib
 from dnslib.label import DNSBuffer
 
@@ -52,6 +53,18 @@ class UncompressedDname(dnslib.DNAME):  # type: ignore[misc]
 
     def pack(self, buffer: DNSBuffer) -> None:
         buffer.encode_name_nocompress(self.label)
+
+
+class _Uncompressed(dns.wire.Parser):
+    """Reads data in which no name may be compressed: there is no packet that a pointer could lead into."""
+
+    def get_name(self, origin: dns.name.Name | None = None, decompress: bool = False) -> dns.name.Name:
+        start = self.current
+        name = dns.name.from_wire_parser(self)
+        # A pointer takes two bytes, what it stands for never exactly as many.
+        if self.current - start != len(name.to_wire() or b""):
+            raise ValueError("they hold a compressed name (RFC 3597 4)")
+        return name
 
 
 @lru_cache(maxsize=1024)
@@ -154,15 +167,15 @@ def _generic(rtype: int, words: Sequence[str]) -> RecordData:
         raise ValueError(f"\\# says {length} bytes, but {len(wire)} follow")
     try:
         known = dns.rdatatype.RdataType.make(rtype)
-        data: Any = dns.rdata.from_wire(dns.rdataclass.IN, known, wire, 0, length)
+        parser = _Uncompressed(wire)
+        with parser.restrict_to(length):  # which raises if anything is left over
+            data: Any = dns.rdata.from_wire_parser(dns.rdataclass.IN, known, parser)
     except (dns.exception.DNSException, ValueError) as error:
         raise ValueError(f"the bytes after \\# are not {type_text(rtype)} data: {error}") from error
     if rtype == TXT:
         return dnslib.TXT(list(data.strings))
     if rtype not in _READERS or rtype == CAA:
         return Presented(wire, data.to_text())
-    if data.to_wire() != wire:
-        raise ValueError("the bytes after \\# hold a compressed name (RFC 3597 4)")
     return _READERS[rtype](data.to_text().split(), ROOT)
 
 

@@ -38,8 +38,8 @@ class Reply:
 
     consulted: what of the client the reply depends on. served: the service and the region that answers.
     needed: how many RRsets of `additional` the answer is useless without (glue, RFC 9471).
-    extended_error: what the RCODE alone does not tell. passing: whether the name is one of endlessly many
-    that are answered alike, so that to remember it is not worth much.
+    extended_error: what the RCODE alone does not tell. passing: whether the question is one of endlessly
+    many that are answered alike, so that to remember it is not worth much.
     """
 
     rcode: int = NOERROR
@@ -69,7 +69,7 @@ def reply_to(name: Name, rtype: int, class_: int, zones: Zones, decide: Decide) 
         seen.add(name)
         name = target
         next_zone = zones.for_question(name, rtype)
-        if next_zone is None or name in seen or len(seen) > _LONGEST_CHAIN:
+        if next_zone is None or name in seen or len(seen) >= _LONGEST_CHAIN:
             return reply
         zone = next_zone
 
@@ -88,13 +88,16 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
     reply.passing = reply.passing or source != name
     if source is None:
         reply.rcode = NXDOMAIN
-        reply.authority.append(zone.negative_soa())
+        _deny(reply, zone)
         return None
     node = zone.nodes[source]
     service = zone.services.get(source)
-    if service is not None and rtype in (rdata.A, rdata.AAAA):
-        _answer_service(reply, zone, name, rtype, decide(service))
-        return None
+    if service is not None and (rtype in (rdata.A, rdata.AAAA) or not node):
+        decision = decide(service)
+        # What is an alias for every client is one whatever is asked for (RFC 1034 3.6.2).
+        if rtype in (rdata.A, rdata.AAAA) or decision.only_hostnames:
+            _answer_service(reply, zone, name, rtype, decision)
+            return None
     alias = node.get(rdata.CNAME)
     if alias is not None and rtype not in (rdata.CNAME, rdata.ANY):
         reply.answer.append(RRset(name, alias.type, alias.ttl, alias.data))
@@ -105,8 +108,14 @@ def _answer_in_zone(reply: Reply, zone: Zone, name: Name, rtype: int, decide: De
         found = node[rtype]
         reply.answer.append(RRset(name, rtype, found.ttl, found.data))
     else:
-        reply.authority.append(zone.negative_soa())
+        _deny(reply, zone)
     return None
+
+
+def _deny(reply: Reply, zone: Zone) -> None:
+    """There is no such name, or no such data; there are endlessly many of either."""
+    reply.authority.append(zone.negative_soa())
+    reply.passing = True
 
 
 def _redirect(reply: Reply, name: Name, redirect: RRset) -> Name | None:
@@ -130,9 +139,9 @@ def _answer_service(reply: Reply, zone: Zone, name: Name, rtype: int, decision: 
     scope of its own, a resolver could keep none rightly (RFC 7871 7.2.1).
     """
     reply.decision = decision
-    version = 4 if rtype == rdata.A else 6
+    version = 6 if rtype == rdata.AAAA else 4
     if version not in decision.versions:
-        reply.authority.append(zone.negative_soa())
+        _deny(reply, zone)
         return
     if not decision.healthy:
         reply.extended_error = ALL_DOWN
@@ -163,11 +172,14 @@ def _answer_any(reply: Reply, zone: Zone, name: Name, source: Name) -> None:
     alias = node.get(rdata.CNAME)
     if alias is not None:
         reply.answer.append(RRset(name, alias.type, alias.ttl, alias.data))
+    elif rdata.HINFO in node:
+        found = node[rdata.HINFO]
+        reply.answer.append(RRset(name, found.type, found.ttl, found.data))
     elif node or source in zone.services:
         hinfo = dnslib.RD(b"\x07RFC8482\x00")
         reply.answer.append(RRset(name, rdata.HINFO, 3600, (hinfo,)))
     else:
-        reply.authority.append(zone.negative_soa())
+        _deny(reply, zone)
 
 
 def _refer(reply: Reply, zone: Zone, cut: Name) -> None:

@@ -27,10 +27,11 @@ from gslb.dns.name import service_text
 from gslb.dns.packing import Packed, assemble, empty, pack, with_opt
 from gslb.dns.query import AA, FORMERR, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
 from gslb.dns.rate_limit import Outcome
-from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL
+from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL, Reply
 from gslb.dns.rules import Rules, rules_of
 from gslb.dns.transfer import may_transfer, transfer_messages
 from gslb.dns.tsig import TsigFailure, verify
+from gslb.dns.zone import Zone
 from gslb.errors import WireError
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Responder:
         self._clock = clock
         self._node = node
         self._random_secret = secrets.token_bytes(16)
-        self._hits = self._overflows = 0
+        self._hits = self._overflows = self._told_at = 0
         self.queries = self.silences = self.truncations = 0
         self.responses: Counter[int] = Counter()
         self.served: Counter[tuple[str, str]] = Counter()
@@ -142,17 +143,20 @@ class Responder:
             verified = verify(packet, query.tsig_start, rules.keyring, now)
             if isinstance(verified, TsigFailure):
                 return self._finish(rules, query, asker, empty(verified.rcode), now, failure=verified)
-            asker.signer, asker.key, asker.known = verified.signer, verified.key_name, True
+            # It proves who wrote the query, and not where it comes from: it may be another's, sent again.
+            asker.signer, asker.key = verified.signer, verified.key_name
         if query.edns is not None:
             if query.edns.version:
                 return self._finish(rules, query, asker, empty(NOERROR), now, extended_rcode=_BADVERS >> 4)
-            cookie = asker.introduce(query.edns, rules, now)
+            try:
+                cookie = asker.introduce(query.edns, rules, now)
+            except WireError as error:
+                return self._finish(rules, query, asker, empty(error.rcode), now)
             if cookie is not None:
                 self.cookies[cookie] += 1
         scope = 0
         if query.opcode == NOTIFY:
-            served = query.name in cache.authority.zones.by_apex
-            packed = empty(NOERROR, flags=AA) if served else empty(_NOTAUTH, NOT_AUTHORITATIVE)
+            packed = _acknowledgement(query, cache.authority)
         elif not query.question:
             packed = empty(NOERROR)
         elif query.class_ == CHAOS:
@@ -186,7 +190,7 @@ class Responder:
                     log.warning("responses are limited", **asdict(limited))
                 if outcome is Outcome.DROP:
                     return None
-                packed = empty(packed.flags & 15, flags=packed.flags | TC)
+                packed, asker.brief = empty(packed.flags & 15, flags=packed.flags | TC), True
         self.responses[rcode] += 1
         if packed.served is not None:
             self.served[packed.served] += 1
@@ -212,21 +216,29 @@ class Responder:
             return self._finish(rules, query, asker, empty(FORMERR), now)
         if zone is None:
             return self._finish(rules, query, asker, empty(_NOTAUTH, NOT_AUTHORITATIVE), now)
-        name = service_text(zone.apex)
-        if not may_transfer(authority.fleet.zones[name].transfers, asker.address, asker.key):
+        if not may_transfer(
+            authority.fleet.zones[service_text(zone.apex)].transfers, asker.address, asker.key
+        ):
             self.transfers["refused"] += 1
-            log.warning("transfer refused", zone=name, source=asker.source, key=asker.key)
+            self._tell_of_transfer("transfer refused", zone, asker, now)
             return self._finish(rules, query, asker, empty(REFUSED, PROHIBITED), now)
         self.transfers["served"] += 1
-        log.info("transfer", zone=name, source=asker.source, key=asker.key, type=rdata.type_text(query.type))
+        if not asker.stream:
+            # Only that the client sees whether to come back over TCP (RFC 1995 2).
+            return self._finish(rules, query, asker, pack(Reply(answer=[zone.soa]), query), now)
+        self._tell_of_transfer("transfer", zone, asker, now)
         client = authority.client(asker.address)
-        messages = transfer_messages(
-            query, zone, lambda service: authority.decide(service, client, now), stream=asker.stream
-        )
-        return self._completed(rules, query, asker, messages, now)
+        messages = transfer_messages(query, zone, lambda service: authority.decide(service, client, now))
+        return self._completed(rules, query, asker, messages)
+
+    def _tell_of_transfer(self, event: str, zone: Zone, asker: Asker, now: float) -> None:
+        """At most one line a second: anybody can ask, and over UDP in anybody's name."""
+        if int(now) != self._told_at:
+            self._told_at = int(now)
+            log.info(event, zone=service_text(zone.apex), source=asker.source, key=asker.key)
 
     def _completed(
-        self, rules: Rules, query: Query, asker: Asker, messages: Iterable[bytes], now: float
+        self, rules: Rules, query: Query, asker: Asker, messages: Iterable[bytes]
     ) -> Iterator[bytes]:
         """The messages of a transfer with OPT in the first (RFC 5936 2.2.5) and a signature in each."""
         opt = b""
@@ -236,7 +248,17 @@ class Responder:
             self.responses[NOERROR] += 1
             if opt:
                 message, opt = with_opt(message, opt), b""
-            yield asker.signer.sign(message, now) if asker.signer is not None else message
+            # The client may take its time for a message, and more than a signature allows for all of them.
+            yield message if asker.signer is None else asker.signer.sign(message, self._clock.now())
+
+
+def _acknowledgement(query: Query, authority: Authority) -> Packed:
+    """To a NOTIFY, which is about the SOA of a zone (RFC 1996 3.7, 4.7); it changes nothing here."""
+    if query.type != rdata.SOA or query.class_ != IN:
+        return empty(FORMERR)
+    if query.name not in authority.zones.by_apex:
+        return empty(_NOTAUTH, NOT_AUTHORITATIVE)
+    return empty(NOERROR, flags=AA)
 
 
 def _fitted(

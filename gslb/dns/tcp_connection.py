@@ -26,14 +26,21 @@ QUERY_TIMEOUT = 5.0
 WRITE_TIMEOUT = 10.0
 """Seconds a client may take to read the answers that are kept for it."""
 
+BEHIND_TIMEOUT = 30.0
+"""Seconds that a client may be waited for in all, less those in which it was not: one that reads just enough
+for WRITE_TIMEOUT must not hold its place for ever. Transfers take what they take: their readers are known.
+"""
+
 KEPT_FOR_CLIENT = 65536
 """Bytes of answers that wait for a client to read; no more are made before it has read most of them."""
 
 TURN_ANSWERS = 16
 TURN_BYTES = 16384
-"""What one connection gets done (messages, their bytes) before all others have their turn."""
+TURN_TIME = 0.001
+"""What one connection gets done (messages, their bytes, seconds) before all others have their turn."""
 
-_IPV6_CLIENT_BYTES = 8
+_LONGEST_MESSAGE = 65535
+_IPV6_CLIENT_BYTES = 7
 
 
 class StreamResponder(Protocol):
@@ -54,11 +61,14 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._incoming = bytearray()
         self._messages: Iterator[bytes] | None = None
-        self._answered = False  # whether the query under way has got a message
+        self._answers = 0  # messages that the query under way has got
         self._halfway = True  # whether a query has begun; the first one begins with the connection
         self._ended = False  # whether no more queries will be read
         self._blocked = False  # whether the client has to read before more is written
-        self._turn: asyncio.Handle | None = None
+        self._queued = False  # whether a turn is due to it
+        self._blocked_at = math.inf  # infinite also where the time does not count
+        self._unblocked_at = loop.time()
+        self._behind = 0.0  # seconds towards BEHIND_TIMEOUT
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._deadline = math.inf
@@ -83,8 +93,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.forget(self)
-        if self._turn is not None:
-            self._turn.cancel()
         if self._timer is not None:
             self._timer.cancel()
         self._messages = None
@@ -93,33 +101,38 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self._incoming += data
-        if self._turn is None and not self._blocked:
-            self._work()
+        self._look()
 
     def eof_received(self) -> bool:
         """The client asks no more, but gets the answers to what it has asked."""
         self._ended = True
-        if self._turn is None and not self._blocked:
-            self._work()
+        self._look()
         return True
 
     def pause_writing(self) -> None:
         self._blocked = True
-        self._expire_in(WRITE_TIMEOUT)
+        now = self._loop.time()
+        self._behind = max(0.0, self._behind - (now - self._unblocked_at))
+        if self._messages is not None and self._answers > 1:  # a transfer
+            self._blocked_at = math.inf
+            self._expire_in(WRITE_TIMEOUT)
+        else:
+            self._blocked_at = now
+            self._expire_in(min(WRITE_TIMEOUT, BEHIND_TIMEOUT - self._behind))
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._unblocked_at = self._loop.time()
+        self._behind += max(0.0, self._unblocked_at - self._blocked_at)
         self._deadline = math.inf
-        if self._turn is None:
-            self._turn = self._loop.call_soon(self._work)
+        self._queue()
 
     # What the listener orders.
 
     def finish(self) -> None:
         """Answer what has been received, then close."""
         self._ended = True
-        if self._turn is None and not self._blocked:
-            self._work()
+        self._look()
 
     def abort(self) -> None:
         """Close now; what the client has not read is lost."""
@@ -127,9 +140,25 @@ class Connection(asyncio.Protocol):
 
     # The work.
 
-    def _work(self) -> None:
+    def _look(self) -> None:
+        """Something has come that a turn may be needed for."""
+        if self._queued or self._blocked:
+            return
+        if self._listener.turns.free:
+            self._listener.turns.give(self)
+        else:
+            self._queue()
+
+    def _queue(self) -> None:
+        if self._queued:
+            return
+        self._queued = True
+        self._transport.pause_reading()  # or what it sends meanwhile would have no bound
+        self._listener.turns.queue(self)
+
+    def work(self) -> None:
         """One turn; the next one comes when everybody else has had theirs, or when the client has read."""
-        self._turn = None
+        self._queued = False
         if self._transport.is_closing():
             return
         try:
@@ -142,41 +171,54 @@ class Connection(asyncio.Protocol):
             self._transport.write(answers)
         if self._transport.is_closing():
             return
-        if more or self._blocked:
+        if self._blocked:
             self._transport.pause_reading()
-            if not self._blocked:
-                self._deadline = math.inf
-                self._turn = self._loop.call_soon(self._work)
+        elif more:
+            self._deadline = math.inf
+            self._queue()
         elif self._ended:
             self._close()
         else:
             self._wait()
 
     def _answer(self) -> tuple[bytes, bool]:
-        """Messages for one turn, and whether there are more to make."""
+        """Messages for one turn, and whether there may be more to make."""
         parts: list[bytes] = []
         size = 0
-        while len(parts) < TURN_ANSWERS and size < TURN_BYTES:
+        end = self._loop.time() + TURN_TIME
+        while (message := self._next_message()) is not None:
+            parts.append(len(message).to_bytes(2) + message)
+            size += len(message)
+            if len(parts) >= TURN_ANSWERS or size >= TURN_BYTES or self._loop.time() >= end:
+                return b"".join(parts), True
+        return b"".join(parts), False
+
+    def _next_message(self) -> bytes | None:
+        """The next message for the client; None if there is none before it sends more, or none at all."""
+        while True:
             if self._messages is None:
                 query = self._next_query()
                 if query is None:
-                    return b"".join(parts), False
+                    return None
                 self._listener.busy(self)
                 self._listener.counts.queries += 1
-                self._answered = False
+                self._answers = 0
                 self._messages = iter(
                     self._listener.responder.respond_stream(query, self._source, self._port)
                 )
             message = next(self._messages, None)
-            if message is not None:
-                parts.append(len(message).to_bytes(2) + message)
-                size += len(message)
-                self._answered = True
-                continue
+            if message is not None and len(message) <= _LONGEST_MESSAGE:
+                self._answers += 1
+                return message
             self._messages = None
-            if not self._answered:
+            if message is not None:
+                log.error(
+                    "an answer is too long for tcp; its connection ends",
+                    source=self._source,
+                    bytes=len(message),
+                )
+            if message is not None or not self._answers:
                 self._end_with_silence()
-        return b"".join(parts), True
 
     def _next_query(self) -> bytes | None:
         """The next query if it has arrived whole."""
@@ -204,7 +246,10 @@ class Connection(asyncio.Protocol):
         """Everything is answered that has arrived whole; the client has its time for what is missing."""
         self._transport.resume_reading()
         if self._halfway:
-            return  # the query's time began with its first byte
+            # The query's time began with its first byte, and may have ended while the connection was queued.
+            if self._timer is None:
+                self._expire()
+            return
         self._listener.idle(self)
         if self._incoming:
             self._halfway = True
@@ -232,6 +277,8 @@ class Connection(asyncio.Protocol):
 
     def _expire(self) -> None:
         self._timer, self._timer_at = None, math.inf
+        if self._queued:
+            return  # what is late may be here already, unread; its turn finds out
         if self._loop.time() < self._deadline:
             if self._deadline < math.inf:
                 self._set_timer()
@@ -244,7 +291,7 @@ class Connection(asyncio.Protocol):
 
 
 def client_of(source: str) -> bytes:
-    """What connections are counted by: an IPv4 address, or the /64 that an IPv6 client can choose from."""
+    """What connections are counted by: an IPv4 address, or the /56 that an IPv6 site can choose from."""
     address = ip_address(source.partition("%")[0])
     if address.version == 4:
         return address.packed

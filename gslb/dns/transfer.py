@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
-from dnslib.label import DNSBuffer, DNSLabel
-
 from gslb.dns import rdata
-from gslb.dns.name import Name, labels_of
-from gslb.dns.query import AA, HEADER_LENGTH, QR, RD, Query
+from gslb.dns.message_writer import MessageWriter
+from gslb.dns.name import Name
+from gslb.dns.query import AA, QR, RD, Query
 from gslb.dns.rdata import RecordData
 from gslb.dns.reply import IN, NOERROR, SERVFAIL, Decide, reply_to
 from gslb.dns.zone import RRset, Zone
@@ -20,8 +18,8 @@ from gslb.geo.location import IPAddress
 MESSAGE_BYTES = 0x3FFF
 """A message's length unless one record alone is longer: as far as a pointer reaches (RFC 1035 4.1.4)."""
 
-_LONGEST_MESSAGE = 65535 - 400
-"""Bytes of a message with one record, which leaves room for a signature."""
+_LONGEST_MESSAGE = 65535 - 1024
+"""Bytes of a message with one record, which leaves room for OPT and a signature."""
 
 
 def may_transfer(rules: tuple[TransferRule, ...], source: IPAddress, key_name: str | None) -> bool:
@@ -33,28 +31,28 @@ def may_transfer(rules: tuple[TransferRule, ...], source: IPAddress, key_name: s
     )
 
 
-def transfer_messages(query: Query, zone: Zone, decide: Decide, *, stream: bool) -> Iterator[bytes]:
+def transfer_messages(query: Query, zone: Zone, decide: Decide) -> Iterator[bytes]:
     """The messages that answer an AXFR or IXFR for `zone`, each made when it is asked for; unsigned, no OPT.
 
     `decide` is asked for every service: a transfer carries what the client would be answered now. No history
-    is kept, so IXFR gets the whole zone (RFC 1995 4), or the SOA alone if the client is up to date, or asks
-    over UDP and has to come back over TCP (RFC 1995 2).
+    is kept, so IXFR gets the whole zone (RFC 1995 4), or the SOA alone if the client is up to date.
     """
-    soa_suffices = query.type == rdata.IXFR and (not stream or _is_current(query.serial, zone))
+    soa_suffices = query.type == rdata.IXFR and _is_current(query.serial, zone)
     rrsets = iter((zone.soa,)) if soa_suffices else _whole(zone, decide)
     message = _Message(query, first=True)
-    for rrset in rrsets:
-        owner = DNSLabel(labels_of(rrset.owner))
-        for data in rrset.data:
-            if message.add(owner, rrset, data):
-                continue
-            yield message.wire()
-            message = _Message(query, first=False)
-            if not message.add(owner, rrset, data):
-                # RFC 5936 2.2: an error ends a transfer that has begun.
-                yield _Message(query, first=False, rcode=SERVFAIL).wire()
-                return
-    yield message.wire()
+    try:
+        for rrset in rrsets:
+            for data in rrset.data:
+                if message.add(rrset, data):
+                    continue
+                yield message.wire()
+                message = _Message(query, first=False)
+                if not message.add(rrset, data):
+                    raise _BrokenOffError
+        yield message.wire()
+    except _BrokenOffError:
+        # RFC 5936 2.2: an error ends a transfer, also one that has begun.
+        yield _Message(query, first=True, rcode=SERVFAIL).wire()
 
 
 def _is_current(serial: int | None, zone: Zone) -> bool:
@@ -80,43 +78,44 @@ def _service(zone: Zone, owner: Name, decide: Decide) -> Iterator[RRset]:
     zones = Zones({zone.apex: zone})
     found: dict[int, RRset] = {}
     for rtype in (rdata.A, rdata.AAAA):
-        for rrset in reply_to(owner, rtype, IN, zones, decide).answer:
+        reply = reply_to(owner, rtype, IN, zones, decide)
+        if reply.rcode == SERVFAIL:
+            # Left out, it would not exist for the secondary's clients until the next serial.
+            raise _BrokenOffError
+        for rrset in reply.answer:
             found.setdefault(rrset.type, rrset)
     yield from found.values()
+
+
+class _BrokenOffError(Exception):
+    """What is left cannot be told."""
 
 
 class _Message:
     """One message of a transfer while it is filled; only the first repeats the question (RFC 5936 2.2.2)."""
 
-    __slots__ = ("_answers", "_buffer", "_flags", "_id", "_questions")
+    __slots__ = ("_answers", "_flags", "_id", "_questions", "_writer")
 
     def __init__(self, query: Query, *, first: bool, rcode: int = NOERROR) -> None:
         self._id = query.id
         self._flags = QR | AA | (query.flags & RD) | rcode
         self._questions = int(first)
         self._answers = 0
-        self._buffer = DNSBuffer(bytes(HEADER_LENGTH))
-        self._buffer.offset = HEADER_LENGTH
+        self._writer = MessageWriter()
         if first:
-            self._buffer.append(query.question)
+            self._writer.append(query.question)
 
-    def add(self, owner: DNSLabel, rrset: RRset, data: RecordData) -> bool:
+    def add(self, rrset: RRset, data: RecordData) -> bool:
         """Add a record; False, and nothing was added, if the message would become too long."""
-        buffer = self._buffer
-        start = buffer.offset
-        buffer.encode_name(owner)
-        fixed = buffer.offset
-        buffer.append(struct.pack("!HHIH", rrset.type, IN, rrset.ttl, 0))
-        data.pack(buffer)
-        length = buffer.offset - fixed - 10
-        if buffer.offset > (MESSAGE_BYTES if self._answers else _LONGEST_MESSAGE):
-            del buffer.data[start:]
-            buffer.offset = start
+        writer = self._writer
+        start = writer.offset
+        writer.write_record(rrset.owner, rrset.type, IN, rrset.ttl, data)
+        if writer.offset > (MESSAGE_BYTES if self._answers else _LONGEST_MESSAGE):
+            writer.cut(start)
             return False
-        buffer.update(fixed + 8, "!H", length)
         self._answers += 1
         return True
 
     def wire(self) -> bytes:
-        self._buffer.update(0, "!6H", self._id, self._flags, self._questions, self._answers, 0, 0)
-        return bytes(self._buffer.data)
+        self._writer.update(0, "!6H", self._id, self._flags, self._questions, self._answers, 0, 0)
+        return bytes(self._writer.data)

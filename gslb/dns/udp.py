@@ -72,6 +72,10 @@ class UdpListener:
             except OSError as error:
                 # An ICMP error of an earlier answer, or a full buffer: the next query is not to blame.
                 log.debug("udp", listener=str(self.address), error=str(error))
+            except Exception:
+                # The fault is ours; one query is lost to it, and not all that come after it.
+                with suppress(Exception):
+                    log.exception("a query over udp could not be answered", listener=str(self.address))
 
     def _serve_address(self) -> None:
         receive, send, respond = self._socket.recvfrom, self._socket.sendto, self._responder.respond

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from gslb.dns import rdata
-from gslb.dns.name import WILDCARD_LABEL, Name, ancestors, from_text, is_at_or_below, parent, service_text
+from gslb.dns.name import (
+    WILDCARD_LABEL,
+    Name,
+    ancestors,
+    count_labels,
+    from_text,
+    is_at_or_below,
+    parent,
+    service_text,
+    topmost,
+)
 from gslb.dns.rdata import RecordData
 from gslb.dns.zone_checks import check_zone
 from gslb.dns.zonefile import Record, read_zone_text
@@ -31,11 +41,17 @@ class Zone:
 
     services: owner name to the service's name in the fleet; such owners are in `nodes` as well. What lies
     below a cut is in `nodes` too: only `cut` tells that the zone does not speak for it.
+    depth: labels of the longest name that exists; a name with more is looked for from there upwards, so that
+    nobody can have us walk a hundred labels for every look.
     """
 
     apex: Name
     nodes: Mapping[Name, Mapping[int, RRset]]
     services: Mapping[Name, str]
+    depth: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depth", max(map(count_labels, (self.apex, *self.nodes))))
 
     @property
     def soa(self) -> RRset:
@@ -49,7 +65,7 @@ class Zone:
     def cut(self, name: Name) -> Name | None:
         """The zone cut at or above `name`, nearest to the apex; None when the zone itself speaks for it."""
         found = None
-        for candidate in ancestors(name):
+        for candidate in ancestors(topmost(name, self.depth)):
             if candidate == self.apex:
                 return found
             if rdata.NS in self.nodes.get(candidate, ()):
@@ -58,9 +74,11 @@ class Zone:
 
     def redirection(self, name: Name) -> RRset | None:
         """The DNAME above `name` (RFC 6672 2.3), None when there is none; a name does not redirect itself."""
-        for above in _above(name, self.apex):
-            if rdata.DNAME in self.nodes.get(above, ()):
-                return self.nodes[above][rdata.DNAME]
+        for candidate in ancestors(topmost(name, self.depth)):
+            if candidate != name and rdata.DNAME in self.nodes.get(candidate, ()):
+                return self.nodes[candidate][rdata.DNAME]
+            if candidate == self.apex:
+                break
         return None
 
     def source_of(self, name: Name) -> Name | None:
@@ -70,7 +88,7 @@ class Zone:
         """
         if name in self.nodes:
             return name
-        encloser = parent(name)
+        encloser = topmost(name, self.depth)
         while encloser not in self.nodes:
             encloser = parent(encloser)
         wildcard = WILDCARD_LABEL + encloser
@@ -148,10 +166,3 @@ def _distinct(records: list[Record]) -> tuple[RecordData, ...]:
     for record in records:
         data.setdefault(rdata.identity(record.data), record.data)
     return tuple(data.values())
-
-
-def _above(name: Name, apex: Name) -> Iterator[Name]:
-    """The names above `name`, up to the apex."""
-    while name != apex:
-        name = parent(name)
-        yield name

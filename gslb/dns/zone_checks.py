@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from gslb.dns import rdata
-from gslb.dns.name import Name, is_at_or_below, is_wildcard, service_text
+from gslb.dns.name import Name, ancestors, is_at_or_below, is_wildcard, service_text
 from gslb.dns.rdata import type_text
 from gslb.dns.zonefile import Record
 from gslb.errors import Place, Problem
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BESIDE_CNAME = {rdata.RRSIG, rdata.NSEC}
 _ADDRESSES = (rdata.A, rdata.AAAA)
 _UNDEFINED_AT_WILDCARDS = {rdata.NS: "4.2", rdata.DNAME: "4.4", rdata.DS: "4.6"}
+_OF_A_CUT = {rdata.NS, rdata.DS, *_BESIDE_CNAME}  # RRSIG and NSEC: a signed zone says of DS that it is true
 _SINGLE = {rdata.SOA, rdata.CNAME, rdata.DNAME}
 _NO_ALIAS = {rdata.NS: "RFC 2181 10.3", rdata.MX: "RFC 2181 10.3", rdata.SRV: "RFC 2782"}
 
@@ -62,7 +63,13 @@ class _Checks:
         self._zone = zone
         self._start = start
         self._aliases = aliases
-        self._children = children
+        self._children = frozenset(children)
+        self._name_servers = {
+            rdata.target(rdata.NS, record.data) for record in records if record.type == rdata.NS
+        }
+        self._above_children = {
+            above for child in self._children for above in ancestors(child)
+        } - self._children
         self._told: set[tuple[Name, str]] = set()
         # Backwards, so that the first record of each RRset stays.
         self._places = {(record.owner, record.type): record.place for record in reversed(records)}
@@ -121,9 +128,28 @@ class _Checks:
             what = f"the wildcard {_owner(record)} has a record of type {type_text(record.type)}"
             message = f"{what}, which no RFC gives a meaning"
             self._tell(record, message, f"write it at each name that is meant (RFC 4592 {section})")
+        self._beside_children(record)
         redirect = self._zone.redirection(record.owner)
         if redirect is not None:
             message = f"{_owner(record)} lies below the DNAME of {service_text(redirect.owner)}"
+            self._tell(record, message, "nothing may (RFC 6672 2.4)")
+
+    def _beside_children(self, record: Record) -> None:
+        """Of what belongs to a zone of its own, only the delegation and glue have a meaning here."""
+        child = self._child_of(record.owner)
+        if child is None:
+            self._above_a_child(record)
+        elif record.owner == child and record.type in _OF_A_CUT:
+            return
+        elif record.type not in _ADDRESSES or record.owner not in self._name_servers:
+            message = f"{_owner(record)} lies in the zone {service_text(child)}, which answers for it"
+            hint = "move the record there; here stand only NS and DS, and the addresses of name servers"
+            self._tell(record, message, hint)
+
+    def _above_a_child(self, record: Record) -> None:
+        if record.type == rdata.DNAME and record.owner in self._above_children:
+            below = (child for child in self._children if is_at_or_below(child, record.owner))
+            message = f"{_owner(record)} has a DNAME, and the zone {service_text(min(below))} lies below it"
             self._tell(record, message, "nothing may (RFC 6672 2.4)")
 
     def is_occluded(self, owner: Name) -> bool:
@@ -134,7 +160,9 @@ class _Checks:
     def target(self, record: Record, complete: bool) -> None:
         """The target of NS, MX or SRV is no alias, and that of NS has an address, as far as we can know."""
         target = rdata.target(record.type, record.data)
-        if target is None or not is_at_or_below(target, self._zone.apex) or self._is_in_child(target):
+        if target is None or not is_at_or_below(target, self._zone.apex):
+            return
+        if self._child_of(target) is not None:
             return
         cut = self._zone.cut(target)
         if cut is None:
@@ -170,8 +198,9 @@ class _Checks:
                 record, message, "add its A or AAAA record, or correct the name (a final dot missing?)"
             )
 
-    def _is_in_child(self, name: Name) -> bool:
-        return any(is_at_or_below(name, child) for child in self._children)
+    def _child_of(self, name: Name) -> Name | None:
+        """The zone of its own that `name` lies in, if any: the lowest one."""
+        return next((above for above in ancestors(name) if above in self._children), None)
 
     def _has_address(self, name: Name) -> bool:
         node = self._zone.nodes.get(name, {})

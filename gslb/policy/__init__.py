@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gslb.policy.base import Client, Consults, Policy, PolicyOptions, Ranking
+from gslb.policy.base import Client, Consults, Explanation, Policy, PolicyOptions, Ranking
 from gslb.policy.failover import Failover
 from gslb.policy.geo import Geo
 from gslb.policy.nearest import Nearest
@@ -12,4 +12,4 @@ from gslb.policy.weighted import Weighted
 
 POLICIES: Mapping[str, type[Policy]] = {policy.name: policy for policy in (Nearest, Geo, Failover, Weighted)}
 
-__all__ = ["POLICIES", "Client", "Consults", "Policy", "PolicyOptions", "Ranking"]
+__all__ = ["POLICIES", "Client", "Consults", "Explanation", "Policy", "PolicyOptions", "Ranking"]

@@ -10,6 +10,7 @@ from gslb.geo.location import IPAddress
 from gslb.world import OverrideKind, RegionState, Verdict
 
 IP_VERSIONS = (4, 6)
+_BOTH = frozenset(IP_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,62 +34,100 @@ class Contents:
     settled: bool = False
 
 
+def only_hostnames(fleet: Fleet, service: Service) -> bool:
+    """Whether every region of the service is a hostname, so that its name is an alias for every client."""
+    return all(fleet.regions[name].hostname is not None for name in service.regions)
+
+
 def versions_of(fleet: Fleet, service: Service) -> frozenset[int]:
     """The IP versions that the service has data of: those of its regions' addresses.
 
     Of any other there is no data, also where a hostname answers: a negative answer is cached for everybody,
     so it may depend neither on health nor on the region. Hostnames alone count as having both.
     """
-    regions = [fleet.regions[name] for name in service.regions]
-    if all(region.hostname is not None for region in regions):
-        return frozenset(IP_VERSIONS)
-    return frozenset(version for version in IP_VERSIONS if any(_addresses(each, version) for each in regions))
+    if only_hostnames(fleet, service):
+        return _BOTH
+    versions: set[int] = set()
+    for name in service.regions:
+        for edge in fleet.regions[name].edges:
+            versions.update([address.version for address in edge.addresses])
+        if len(versions) == len(_BOTH):
+            return _BOTH
+    return frozenset(versions)
 
 
 def contents(
-    fleet: Fleet, service: Service, ranked: Sequence[str], states: Mapping[str, RegionState], share: int
+    fleet: Fleet,
+    service: Service,
+    ranked: Sequence[str],
+    eligible: Sequence[str],
+    states: Mapping[str, RegionState],
+    share: int,
 ) -> Contents:
-    """What a client of `share` is answered with by the regions `ranked`, whose first one is chosen."""
-    chosen = ranked[0]
-    alias = fleet.regions[chosen].hostname
+    """What a client of `share` is answered with by the regions `ranked`, whose first one is chosen.
+
+    eligible: those of them that are, in the same order; they come first.
+    """
+    alias = fleet.regions[ranked[0]].hostname
     if alias is not None:
-        return Contents(alias=alias, settled=states[chosen].eligible)
-    wanted = service.answers.regions
+        return Contents(alias=alias, settled=bool(eligible))
     by_version: dict[int, tuple[Answering, ...]] = {}
     settled = True
     for version in IP_VERSIONS:
-        holding = [
-            Answering(name, addresses)
-            for name in ranked
-            if (addresses := _addresses(fleet.regions[name], version))
-        ]
-        if not holding:
-            continue
-        alive = _alive(holding, states)[:wanted]
+        groups = _alive(fleet, eligible, version, states, service.answers.regions)
         # Only when the answer is full of live regions, those behind them wait in vain.
-        settled = settled and len(alive) == min(wanted, len(holding))
-        groups = alive or _when_none_is_alive(service, holding, states)
+        if len(groups) < service.answers.regions:
+            holding = _holding(fleet, ranked, version)
+            if not holding:
+                continue
+            settled = settled and len(groups) == len(holding)
+            groups = groups or _when_none_is_alive(service, holding, states)
         if service.answers.rotate:
             groups = _rotated(groups, share)
         most = service.answers.addresses
-        by_version[version] = tuple(Answering(each.region, each.addresses[:most]) for each in groups)
+        if most is not None:
+            groups = [Answering(each.region, each.addresses[:most]) for each in groups]
+        by_version[version] = tuple(groups)
     return Contents(by_version, settled=settled)
 
 
 def _addresses(region: Region, version: int) -> tuple[IPAddress, ...]:
-    return tuple(address for edge in region.edges for address in edge.addresses if address.version == version)
+    return tuple(
+        [address for edge in region.edges for address in edge.addresses if address.version == version]
+    )
 
 
-def _alive(holding: Sequence[Answering], states: Mapping[str, RegionState]) -> list[Answering]:
-    """The eligible regions with their live addresses, as far as they have any."""
+def _holding(fleet: Fleet, ranked: Sequence[str], version: int) -> list[Answering]:
+    """All that have addresses of the IP version, with all of them."""
     return [
-        Answering(each.region, live)
-        for each in holding
-        if states[each.region].eligible
-        and (
-            live := tuple(address for address in each.addresses if not _is_down(states[each.region], address))
-        )
+        Answering(name, addresses)
+        for name in ranked
+        if (addresses := _addresses(fleet.regions[name], version))
     ]
+
+
+def _alive(
+    fleet: Fleet, eligible: Sequence[str], version: int, states: Mapping[str, RegionState], wanted: int
+) -> list[Answering]:
+    """The first `wanted` eligible regions with live addresses of the IP version, as far as there are any."""
+    alive: list[Answering] = []
+    for name in eligible:
+        live = _live(_addresses(fleet.regions[name], version), states[name])
+        if live:
+            alive.append(Answering(name, live))
+            if len(alive) == wanted:
+                break
+    return alive
+
+
+def _live(addresses: tuple[IPAddress, ...], state: RegionState) -> tuple[IPAddress, ...]:
+    """Those not known to be down; of a region that is forced up, all."""
+    if state.override is not None and state.override.kind is OverrideKind.FORCED_UP:
+        return addresses
+    down = {address for address, target in state.targets.items() if target.verdict is Verdict.DOWN}
+    if not down:
+        return addresses
+    return tuple(address for address in addresses if str(address) not in down)
 
 
 def _when_none_is_alive(
@@ -108,14 +147,6 @@ def _when_none_is_alive(
         if standing:
             return standing[: service.answers.regions]
     return list(holding[:1])
-
-
-def _is_down(state: RegionState, address: IPAddress) -> bool:
-    """Whether an address is known not to serve; a region that is forced up has none of those."""
-    if state.override is not None and state.override.kind is OverrideKind.FORCED_UP:
-        return False
-    target = state.targets.get(str(address))
-    return target is not None and target.verdict is Verdict.DOWN
 
 
 def _rotated(groups: Sequence[Answering], share: int) -> list[Answering]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
 from pydantic import BaseModel
@@ -45,16 +45,27 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a ranking is as it is.
+
+    reasons: for each region, a sentence that can follow its name: "is nearest (412 km)".
+    note: one sentence about the whole, when there is something to say: "the geo rule for country GB applies".
+    """
+
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """Regions in tiers, best first; those within one tier are equal to this policy.
 
-    reasons: for each region, a sentence that can follow its name: "is nearest (412 km)".
-    note: one sentence about the whole, when there is something to say: "rule country GB matched".
+    explain: tells why, from what the ranking was made of. It is called for people alone: no packet shows
+    sentences, and to write them would cost more than to rank.
     """
 
     tiers: tuple[tuple[str, ...], ...]
-    reasons: Mapping[str, str]
-    note: str = ""
+    explain: Callable[[], Explanation]
 
 
 class PolicyOptions(BaseModel, extra="forbid", frozen=True):

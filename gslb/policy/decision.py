@@ -1,36 +1,29 @@
-"""Puts policies and the world together: regions in order, addresses, TTL, and why, in sentences."""
+"""Puts policies and the world together: regions in order, addresses, TTL, and the grounds for them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gslb.clock import duration, moment
-from gslb.fleet import AllDown, Fleet, Region, Service
+from gslb.fleet import AllDown, Fleet, Service
 from gslb.geo.location import IPAddress
-from gslb.policy.answering import IP_VERSIONS, Answering, Contents, contents, versions_of
+from gslb.policy.answering import IP_VERSIONS, Answering, Contents, contents, only_hostnames, versions_of
 from gslb.policy.base import NOTHING, SHARE, Client, Consults, Ranking
+from gslb.policy.reasons import Grounds, RankedRegion
 from gslb.policy.share import share_prefix_length
-from gslb.world import OverrideKind, RegionState, Verdict, World
-
-
-@dataclass(frozen=True, slots=True)
-class RankedRegion:
-    """A region in the order of a decision, with the sentences that tell why it stands there."""
-
-    region: str
-    eligible: bool
-    reasons: tuple[str, ...]
+from gslb.world import RegionState, World
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What one client is told about one service, and why.
 
-    ranked: every candidate; eligible ones first, in the policies' order, then the others.
+    order: every candidate; eligible ones first, in the policies' order, then the others.
     chosen: the first of them; None means SERVFAIL.
     versions: the IP versions that the service has data of, for every client and whatever the health; of
     another there is no data, and this comes before all else.
+    only_hostnames: whether the service is answered by an alias alone, for every client and whatever the
+    health, so that its name is an alias for every type that is asked for (RFC 1034 3.6.2).
     answering: for each IP version the regions that answer and their addresses, in the order of the answer;
     without rotation the chosen one is first unless it lacks the version.
     alias: the hostname that is answered instead, as a CNAME, when the chosen region is somebody else's.
@@ -38,21 +31,35 @@ class Decision:
     consulted: what of the client was looked at.
     scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
     shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
+    grounds: what all this follows from. Sentences are made of them each time they are read; decisions are
+    equal without, for the sentences change with time and the decision need not.
     """
 
     service: str
     client: Client
-    ranked: tuple[RankedRegion, ...]
+    order: tuple[str, ...]
     chosen: str | None
+    versions: frozenset[int]
+    only_hostnames: bool
     answering: Mapping[int, tuple[Answering, ...]]
+    alias: str | None
+    healthy: bool
     ttl: int
+    shrinks_at: float | None
     consulted: Consults
     scope: int
-    notes: tuple[str, ...] = ()
-    shrinks_at: float | None = None
-    alias: str | None = None
-    healthy: bool = True
-    versions: frozenset[int] = frozenset(IP_VERSIONS)
+    grounds: Grounds = field(compare=False, repr=False)
+
+    @property
+    def ranked(self) -> tuple[RankedRegion, ...]:
+        """The regions in order, each with the sentences that tell why it stands there."""
+        return self.grounds.ranked(self.order, healthy=self.healthy)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The sentences on the whole decision."""
+        rotated = self.client.share if self.grounds.service.answers.rotate and self.answering else None
+        return self.grounds.notes(healthy=self.healthy, rotated=rotated, ttl=self.ttl)
 
     @property
     def outcome(self) -> tuple[str, ...]:
@@ -107,89 +114,65 @@ def scope_of(consulted: Consults, address: IPAddress, located_prefix_length: int
 def decide(fleet: Fleet, service: Service, client: Client, world: World, now: float) -> Decision:
     """Decide for one client; pure. `now` (seconds since 1970) serves TTLs and sentences only."""
     candidates = [fleet.regions[name] for name in service.regions]
-    order, reasons, notes = _compose(service, client, candidates)
-    states = {name: world.region(name) for name in order}
-    eligible = [name for name in order if states[name].eligible]
-    others = [name for name in order if not states[name].eligible]
-    chosen: str | None = eligible[0] if eligible else None
+    rankings = tuple([policy.rank(client, candidates) for policy in service.policies])
+    preferred = _composed(service.regions, rankings)
+    states = {name: world.region(name) for name in preferred}
+    eligible = [name for name in preferred if states[name].eligible]
+    order: Sequence[str] = preferred
     if not eligible:
-        others, chosen, note = _all_down(service.all_down, others, states)
-        notes.append(note)
-    ranked = [*eligible, *others]
-    answer = contents(fleet, service, ranked, states, client.share) if chosen is not None else Contents()
-    ttl, shrinks_at = _time_to_live(service, _looked_at(order, chosen, answer), states, now)
-    if service.answers.rotate and answer.by_version:
-        notes.append(f"the addresses are rotated: share {client.share} begins at its own place among them")
-    if ttl < service.ttl.wanted:
-        notes.append(
-            f"the TTL is {ttl} s, not {service.ttl.wanted} s: the state behind it could change sooner"
-        )
+        order = _when_none_is_eligible(service.all_down, preferred, states)
+    elif len(eligible) < len(preferred):
+        order = [*eligible, *(name for name in preferred if not states[name].eligible)]
+    servfail = not order or (not eligible and service.all_down is AllDown.SERVFAIL)
+    chosen = None if servfail else order[0]
+    answer = Contents() if servfail else contents(fleet, service, order, eligible, states, client.share)
+    ttl, shrinks_at = _time_to_live(service, _looked_at(preferred, chosen, answer), states, now)
     consulted = service_consults(service)
     return Decision(
         service=service.name,
         client=client,
-        ranked=tuple(
-            RankedRegion(
-                name,
-                states[name].eligible,
-                _sentences(name, reasons[name], states[name], now, skipped=bool(eligible)),
-            )
-            for name in ranked
-        ),
+        order=tuple(order),
         chosen=chosen,
+        versions=versions_of(fleet, service),
+        only_hostnames=only_hostnames(fleet, service),
         answering=answer.by_version,
-        ttl=ttl,
-        consulted=consulted,
-        scope=scope_of(consulted, client.address, client.located.prefix_length),
-        notes=tuple(notes),
-        shrinks_at=shrinks_at,
         alias=answer.alias,
         healthy=bool(eligible),
-        versions=versions_of(fleet, service),
+        ttl=ttl,
+        shrinks_at=shrinks_at,
+        consulted=consulted,
+        scope=scope_of(consulted, client.address, client.located.prefix_length),
+        grounds=Grounds(service, rankings, states, now),
     )
 
 
-def _compose(
-    service: Service, client: Client, candidates: Sequence[Region]
-) -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """Ask each policy in turn; one may only order what all before it left equal.
+def _composed(names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
+    """`names` in the order of the first ranking; each other only orders what all before it left equal.
 
-    What is equal to every policy stays in the order in which the service names its regions.
+    What is equal to all of them stays in the order in which the service names its regions.
     """
-    keys: dict[str, tuple[int, ...]] = {region.name: () for region in candidates}
-    reasons: dict[str, list[str]] = {region.name: [] for region in candidates}
-    notes: list[str] = []
-    for policy in service.policies:
-        ranking = policy.rank(client, candidates)
-        for name, tier in _tier_of_each(ranking).items():
-            keys[name] += (tier,)
-        for name, reason in ranking.reasons.items():
-            reasons[name].append(reason)
-        if ranking.note:
-            notes.append(ranking.note)
-    return sorted(keys, key=keys.__getitem__), reasons, notes
+    if rankings and len(rankings[0].tiers) == len(names):
+        return [name for (name,) in rankings[0].tiers]
+    order = list(names)
+    # Sorting is stable: sorted by the first ranking last, equals keep the order that the others gave them.
+    for ranking in reversed(rankings):
+        tiers = {name: tier for tier, equal in enumerate(ranking.tiers) for name in equal}
+        order.sort(key=tiers.__getitem__)
+    return order
 
 
-def _tier_of_each(ranking: Ranking) -> dict[str, int]:
-    return {name: tier for tier, names in enumerate(ranking.tiers) for name in names}
-
-
-def _all_down(
-    choice: AllDown, order: list[str], states: Mapping[str, RegionState]
-) -> tuple[list[str], str | None, str]:
-    """Nothing is eligible: the new order, the choice and the sentence that says so.
+def _when_none_is_eligible(
+    choice: AllDown, order: Sequence[str], states: Mapping[str, RegionState]
+) -> Sequence[str]:
+    """The order in which the regions are taken then; for SERVFAIL none is.
 
     An operator's drain or force-down outlives an outage: such a region is taken only when there is no other.
     """
-    if choice is AllDown.SERVFAIL:
-        return order, None, "no region is eligible, and the service answers SERVFAIL then"
     if choice is AllDown.LAST_KNOWN:
-        order = sorted(order, key=lambda name: (states[name].override is not None, -states[name].since))
-        note = "no region is eligible; the one that was up last is answered (last_known)"
-    else:
-        order = sorted(order, key=lambda name: states[name].override is not None)
-        note = "no region is eligible; all count as eligible then (answer_all)"
-    return order, (order[0] if order else None), note
+        return sorted(order, key=lambda name: (states[name].override is not None, -states[name].since))
+    if choice is AllDown.ANSWER_ALL:
+        return sorted(order, key=lambda name: states[name].override is not None)
+    return order
 
 
 def _looked_at(order: Sequence[str], chosen: str | None, answer: Contents) -> Sequence[str]:
@@ -216,27 +199,3 @@ def _time_to_live(
     if ttl <= bounds.minimum:
         return bounds.minimum, None
     return ttl, min(ends) - ttl if ends else None
-
-
-def _sentences(
-    name: str, reasons: Sequence[str], state: RegionState, now: float, *, skipped: bool
-) -> tuple[str, ...]:
-    """skipped: whether a region that is not eligible is passed over, as there are others."""
-    prefix = "skipped: " if skipped else ""
-    sentences = [f"{name} {reason}" for reason in reasons]
-    override = state.override
-    if override is not None:
-        until = f" until {moment(override.until, now)}" if override.until is not None else ""
-        why = f": {override.reason}" if override.reason else ""
-        verb = {
-            OverrideKind.DRAIN: f"{prefix}drained",
-            OverrideKind.FORCED_DOWN: f"{prefix}forced down",
-            OverrideKind.FORCED_UP: "forced up",
-        }[override.kind]
-        sentences.append(f"{name} {verb} by {override.by}{until}{why}")
-    if state.verdict is Verdict.DOWN:
-        already = "" if override is not None else prefix
-        sentences.append(f"{name} {already}DOWN for {duration(now - state.since)}, {state.reason}")
-    elif state.verdict is Verdict.UNKNOWN and override is None:
-        sentences.append(f"{name} is UNKNOWN, which counts as eligible: {state.reason}")
-    return tuple(sentences)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, cast
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gslb.fleet import Region
 from gslb.geo.location import IPNetwork
-from gslb.policy.base import NOTHING, Client, Consults, PolicyOptions, Ranking
+from gslb.policy.base import NOTHING, Client, Consults, Explanation, PolicyOptions, Ranking
 
 
 class FailoverOptions(PolicyOptions):
@@ -42,19 +42,25 @@ class Failover:
         return ()
 
     def rank(self, client: Client, candidates: Sequence[Region]) -> Ranking:
-        return rank_by_list(self.order, candidates, "is choice {position} of the failover order")
+        return rank_by_list(self.order, candidates, lambda: ("the failover order", ""))
 
 
-def rank_by_list(order: Sequence[str], candidates: Sequence[Region], reason: str, note: str = "") -> Ranking:
+def rank_by_list(
+    order: Sequence[str], candidates: Sequence[Region], words: Callable[[], tuple[str, str]]
+) -> Ranking:
     """Candidates in `order`, a tier each, and all that it does not name in one last tier.
 
-    reason: a sentence part in which `{position}` becomes the place in the list, from 1.
+    words: for explanations, what the order is called, and a note about the whole.
     """
-    names = [region.name for region in candidates]
-    listed = [name for name in dict.fromkeys(order) if name in names]
+    names = dict.fromkeys(region.name for region in candidates)
+    listed = dict.fromkeys(name for name in order if name in names)
     rest = tuple(name for name in names if name not in listed)
-    tiers: list[tuple[str, ...]] = [(name,) for name in listed]
-    if rest:
-        tiers.append(rest)
-    reasons = {name: reason.format(position=position) for position, name in enumerate(listed, 1)}
-    return Ranking(tuple(tiers), reasons, note)
+    tiers = tuple((name,) for name in listed)
+
+    def explain() -> Explanation:
+        called, note = words()
+        return Explanation(
+            {name: f"is choice {position} of {called}" for position, name in enumerate(listed, 1)}, note
+        )
+
+    return Ranking((*tiers, rest) if rest else tiers, explain)

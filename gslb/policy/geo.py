@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from gslb.fleet import Region
 from gslb.geo import transition
 from gslb.geo.location import IPNetwork
-from gslb.policy.base import LOCATION, Client, Consults, PolicyOptions, Ranking
+from gslb.policy.base import LOCATION, Client, Consults, Explanation, PolicyOptions, Ranking
 from gslb.policy.failover import rank_by_list
 
 
@@ -82,33 +82,43 @@ class GeoRule:
     asn: frozenset[int] = frozenset()
     network: tuple[IPNetwork, ...] = ()
 
-    def match(self, client: Client) -> tuple[tuple[int, int, int, int, int], str] | None:
-        """How specific a match is (greater is more), and what matched, in words; None if it does not."""
+    def specificity(self, client: Client) -> tuple[int, int, int, int, int] | None:
+        """How specifically the rule matches (greater is more); None if it does not."""
+        held = 0
+        if self.network:
+            held = max((length for length, _ in self._holding(client)), default=0)
+            if not held:
+                return None
         location = client.location
-        specific = [-1, 0, 0, 0, 0]
-        words: list[str] = []
-        for place, (kind, wanted, actual) in enumerate(
-            (
-                ("AS", self.asn, location.asn),
-                ("subdivision ", self.subdivision, location.subdivision),
-                ("country ", self.country, location.country),
-                ("continent ", self.continent, location.continent),
-            ),
-            1,
+        if (
+            (self.asn and location.asn not in self.asn)
+            or (self.subdivision and location.subdivision not in self.subdivision)
+            or (self.country and location.country not in self.country)
+            or (self.continent and location.continent not in self.continent)
+        ):
+            return None
+        return held, bool(self.asn), bool(self.subdivision), bool(self.country), bool(self.continent)
+
+    def words(self, client: Client) -> str:
+        """What a client that the rule matches has in common with it."""
+        location = client.location
+        words = []
+        if self.network:
+            _, longest = max((length, str(each)) for length, each in self._holding(client))
+            words.append(f"network {longest}")
+        for kind, wanted, actual in (
+            ("AS", self.asn, location.asn),
+            ("subdivision ", self.subdivision, location.subdivision),
+            ("country ", self.country, location.country),
+            ("continent ", self.continent, location.continent),
         ):
             if wanted:
-                if actual not in wanted:
-                    return None
-                specific[place] = 1
                 words.append(f"{kind}{actual}")
-        if self.network:
-            holding = [(length, str(each)) for each in self.network if (length := _held_length(client, each))]
-            if not holding:
-                return None
-            specific[0], longest = max(holding)
-            words.insert(0, f"network {longest}")
-        first, second, third, fourth, fifth = specific
-        return (first, second, third, fourth, fifth), ", ".join(words)
+        return ", ".join(words)
+
+    def _holding(self, client: Client) -> list[tuple[int, IPNetwork]]:
+        """The rule's networks that hold the client, each after how long a prefix it is."""
+        return [(length, each) for each in self.network if (length := _held_length(client, each))]
 
 
 def _held_length(client: Client, network: IPNetwork) -> int | None:
@@ -162,17 +172,18 @@ class Geo:
         return [network for rule in self.rules for network in rule.network]
 
     def rank(self, client: Client, candidates: Sequence[Region]) -> Ranking:
-        best: tuple[tuple[int, ...], str, GeoRule] | None = None
+        best: tuple[tuple[int, ...], GeoRule] | None = None
         for rule in self.rules:
-            matched = rule.match(client)
-            if matched is not None and (best is None or matched[0] > best[0]):
-                best = (*matched, rule)
+            specificity = rule.specificity(client)
+            if specificity is not None and (best is None or specificity > best[0]):
+                best = specificity, rule
         if best is None:
-            return Ranking((tuple(region.name for region in candidates),), {}, "no geo rule matches")
-        _, words, rule = best
-        return rank_by_list(
-            rule.regions,
-            candidates,
-            f"is choice {{position}} of the rule for {words}",
-            f"the geo rule for {words} applies",
-        )
+            names = tuple(region.name for region in candidates)
+            return Ranking((names,), lambda: Explanation(note="no geo rule matches"))
+        _, winner = best
+
+        def words() -> tuple[str, str]:
+            matched = winner.words(client)
+            return f"the rule for {matched}", f"the geo rule for {matched} applies"
+
+        return rank_by_list(winner.regions, candidates, words)

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Self, cast
 
 from pydantic import Field
 
 from gslb.fleet import Region
 from gslb.geo.location import IPNetwork
-from gslb.policy.base import SHARE, Client, Consults, PolicyOptions, Ranking
+from gslb.policy.base import SHARE, Client, Consults, Explanation, PolicyOptions, Ranking
 
 
 class WeightedOptions(PolicyOptions):
@@ -52,22 +51,24 @@ class Weighted:
         return ()
 
     def rank(self, client: Client, candidates: Sequence[Region]) -> Ranking:
-        weights = MappingProxyType(dict(self.weights))
+        weights = dict(self.weights)
         drawn = sorted(
             (_draw(client.share, region.name) / weights[region.name], region.name)
             for region in candidates
             if weights.get(region.name)
         )
         rest = tuple(region.name for region in candidates if not weights.get(region.name))
-        total = sum(weights[name] for _, name in drawn)
-        tiers: list[tuple[str, ...]] = [(name,) for _, name in drawn]
-        if rest:
-            tiers.append(rest)
-        reasons = {
-            name: f"is choice {position} of share {client.share} (weight {weights[name]:g} of {total:g})"
-            for position, (_, name) in enumerate(drawn, 1)
-        }
-        return Ranking(tuple(tiers), reasons | dict.fromkeys(rest, "has no weight"))
+        tiers = tuple((name,) for _, name in drawn)
+
+        def explain() -> Explanation:
+            total = sum(weights[name] for _, name in drawn)
+            reasons = {
+                name: f"is choice {position} of share {client.share} (weight {weights[name]:g} of {total:g})"
+                for position, (_, name) in enumerate(drawn, 1)
+            }
+            return Explanation(reasons | dict.fromkeys(rest, "has no weight"))
+
+        return Ranking((*tiers, rest) if rest else tiers, explain)
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -21,8 +22,9 @@ from gslb.admin.listener import AdminServer
 from gslb.admin.node_app import node_app
 from gslb.clock import SystemClock
 from gslb.config import load
+from gslb.config.difference import Difference
 from gslb.node import DnsNode, node_of
-from gslb.reload import Status
+from gslb.reload import LOOKS_BEFORE_RETRY, Outcome, Status
 
 ZONE = """\
 $TTL 300
@@ -324,6 +326,176 @@ async def test_a_missing_file_that_appears_is_noticed_and_a_lasting_error_is_tol
         assert len(lines) <= 1, "it is read again at most once, for the file that is new to the watch"
 
 
+async def test_a_lively_directory_does_not_keep_a_cure_from_being_noticed(stage):
+    stage.edit(("watch: null", "watch: 1h"), ("zones:\n", "zones:\n  new.test: {file: parts/new.zone}\n"))
+    assert (await stage.reload()).status is Status.REFUSED
+    new = stage.directory / "parts" / "new.zone"
+    new.write_text(f"{APEX}n A 192.0.2.9\n")
+    looks = []
+    for number in range(2):
+        (new.parent / f"another{number}").touch()
+        looks.append(await stage.configuration.look())
+    assert looks[0] is None, "it may not be whole yet"
+    assert looks[1].status is Status.CHANGED
+    assert await stage.data("n.new.test") == ["192.0.2.9"]
+    assert await stage.configuration.look() is None, "and is not read again"
+
+
+async def test_what_is_refused_for_something_else_than_files_is_tried_again_now_and_then(stage):
+    taken = await asyncio.start_server(Stage._hang_up, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    own = f'"127.0.0.1:{stage.ports["dns"]}"'
+    stage.edit((f"[{own}]", f'[{own}, "127.0.0.1:{port}"]'))
+    with capture_logs() as lines:
+        assert (await stage.reload()).status is Status.REFUSED
+        looks = [await stage.configuration.look() for _ in range(2 * LOOKS_BEFORE_RETRY)]
+    tried = [outcome for outcome in looks if outcome is not None]
+    assert [outcome.status for outcome in tried] == [Status.REFUSED] * 2
+    assert [line["event"] for line in lines] == ["configuration refused, the old one serves on"]
+    assert stage.configuration.refused == 1, "it is the same refusal"
+    taken.close()
+    await taken.wait_closed()
+    for _ in range(LOOKS_BEFORE_RETRY - 1):
+        assert await stage.configuration.look() is None
+    stage.zone.write_text(ZONE[: len(ZONE) // 2])
+    assert await stage.configuration.look() is None, "somebody may be writing"
+    stage.zone.write_text(ZONE)
+    assert await stage.configuration.look() is None
+    assert (await stage.configuration.look()).status is Status.CHANGED
+    assert await stage.data(port=port) == ["192.0.2.1"]
+
+
+async def test_what_drops_too_much_is_not_tried_again_for_itself(stage):
+    stage.edit((stage.text[stage.text.index("  asia:") : stage.text.index("services:")], ""))
+    assert (await stage.reload()).too_much is not None
+    assert [await stage.configuration.look() for _ in range(2 * LOOKS_BEFORE_RETRY)] == [None] * (
+        2 * LOOKS_BEFORE_RETRY
+    )
+
+
+@pytest.mark.parametrize("name", ["shop.zone", "parts/more.zone"], ids=["zone", "included"])
+async def test_a_pipe_in_place_of_a_zones_file_is_refused_and_not_waited_for(stage, name):
+    path = stage.directory / name
+    text = path.read_text()
+    path.unlink()
+    os.mkfifo(path)
+    async with asyncio.timeout(30):
+        outcome = await stage.reload()
+    assert outcome.status is Status.REFUSED
+    assert "is not a file" in outcome.problems[0]
+    assert await stage.data("part.shop.test") == ["192.0.2.60"]
+    path.unlink()
+    path.write_text(text.replace("192.0.2.60", "192.0.2.61"))
+    assert await stage.configuration.look() is None
+    assert (await stage.configuration.look()).status is not Status.REFUSED
+
+
+async def test_an_error_of_ours_is_a_refusal_that_is_told_and_tried_again(stage, monkeypatch):
+    stage.edit(("wanted: 30s, minimum: 30s", "wanted: 40s, minimum: 40s"))
+    with monkeypatch.context() as patched:
+        patched.setattr("gslb.reload.load", raising(RuntimeError("out of luck")))
+        with capture_logs() as lines:
+            outcome = await stage.reload()
+            stage.configuration.hang_up()
+            await asyncio.sleep(0)
+            await stage.reload()
+    assert outcome.status is Status.REFUSED
+    assert outcome.problems == ("an error of ours (RuntimeError); the log has it",)
+    assert str(lines[0]["exc_info"]) == "out of luck"
+    assert (stage.configuration.refused, stage.configuration.last_error) == (3, outcome.problems[0])
+    looks = [await stage.configuration.look() for _ in range(LOOKS_BEFORE_RETRY)]
+    assert looks[-1].status is Status.CHANGED
+    assert stage.configuration.last_error == ""
+    assert (await stage.ask()).answer[0].ttl == 40
+
+
+def raising(error: Exception):
+    def function(*_: object, **__: object) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("gslb.dns.udp.UdpListener.start", "cannot answer on 127.0.0.1:"),
+        ("gslb.dns.responder.rules_of", "an error of ours (RuntimeError)"),
+        ("gslb.dns.responder.AnswerCache", "an error of ours (RuntimeError)"),
+    ],
+)
+async def test_what_fails_at_the_last_moment_has_changed_nothing(stage, monkeypatch, part, said):
+    port, declared = free_port(), await stage.configuration.declared()
+    fleet, authority = stage.node.fleet, stage.node.responder.authority
+    own = f'"127.0.0.1:{stage.ports["dns"]}"'
+    stage.edit(
+        (f"[{own}]", f'[{own}, "127.0.0.1:{port}"]'),
+        ("wanted: 30s, minimum: 30s", "wanted: 40s, minimum: 40s"),
+        ("latitude: 51.5, longitude: -0.1", "latitude: -33, longitude: 18"),
+        ("services:\n", NORTH.format(port=stage.ports["edge"])),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(part, raising(RuntimeError("can't start new thread")))
+        outcome = await stage.reload()
+    assert outcome.status is Status.REFUSED
+    assert said in outcome.problems[0]
+    assert stage.node.fleet is fleet
+    assert stage.node.responder.authority.fleet is authority.fleet
+    assert stage.node.locators.current is authority.locator
+    assert "north" not in stage.node.store.world.regions
+    assert "north/192.0.2.4" not in stage.node.prober._targets
+    assert await stage.configuration.declared() is declared
+    assert len(stage.node.udp) == len(stage.node.tcp) == 1
+    assert await stage.data() == ["192.0.2.1"]
+    assert (await stage.reload()).status is Status.CHANGED
+    assert (await stage.ask(port=port)).answer[0].ttl == 40
+
+
+async def test_another_pace_of_looks_holds_at_once(stage):
+    stage.edit(("watch: null", "watch: 1h"))
+    await stage.reload()
+    async with watching(stage) as turns:
+        turns.begun.clear()
+        stage.edit(("watch: 1h", "watch: 2h"))
+        await stage.reload()
+        await turns.begun.wait()
+        assert turns.seconds == [3600.0, 7200.0]
+
+
+async def test_what_may_be_long_is_written_aside_of_the_loop(stage, monkeypatch):
+    threads = []
+    documents = {Outcome: Outcome.document, Difference: Difference.lines}
+
+    def watched(of: type, name: str) -> None:
+        def function(self, *arguments):
+            threads.append(threading.current_thread())
+            return documents[of](self, *arguments)
+
+        monkeypatch.setattr(of, name, function)
+
+    watched(Outcome, "document")
+    watched(Difference, "lines")
+    stage.edit(("wanted: 30s", "wanted: 35s"))
+    headers = {"Authorization": "Bearer sesame"}
+    async with aiohttp.ClientSession() as session:
+        response = await session.post(stage.url("/v1/reload"), headers=headers)
+        assert len((await response.json())["lines"]) == 1
+    assert len(threads) >= 3
+    assert threading.current_thread() not in threads
+
+
+async def test_a_zone_that_secondaries_would_not_fetch_is_warned_of(stage):
+    stage.edit(("{file: shop.zone}", "{file: shop.zone, transfers: [{network: 192.0.2.0/24}]}"))
+    await stage.reload()
+    stage.zone.write_text(ZONE.replace('"0"', '"1"'))
+    with capture_logs() as lines:
+        outcome = await stage.reload()
+    assert outcome.status is Status.CHANGED
+    (warning,) = outcome.document()["warnings"]
+    assert "the zone shop.test changes, but the serial in its SOA stays 1" in warning
+    assert [line["warning"] for line in lines if line["log_level"] == "warning"] == [warning]
+
+
 async def test_watching_can_be_ended_and_begun_by_the_file_itself(stage):
     assert stage.node.fleet.dns.watch is None
     turns = Turns()
@@ -526,7 +698,7 @@ async def test_an_emptied_zone_file_is_refused_when_the_watch_finds_it(stage):
         stage.zone.write_text(ZONE[: ZONE.index("v TXT")])
         await turns.next()
         await turns.next()
-        assert stage.configuration.last_error == "drops 5 of 8 names, more than a third"
+        assert stage.configuration.last_error == "drops 5 of 7 names, more than a third"
         assert await stage.data("v.shop.test", "TXT") == ['"0"']
 
 

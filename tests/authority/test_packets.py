@@ -11,6 +11,7 @@ import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.tsig
 import pytest
 from fleets import NOW, ZONE, authority, fleet, state, world
 
@@ -25,6 +26,7 @@ from gslb.fleet import (
     RateLimitSettings,
     Secret,
     SocketAddress,
+    TransferKey,
 )
 from gslb.geo.location import IPNetwork
 from gslb.world import Verdict
@@ -205,6 +207,11 @@ def test_a_referral_whose_sibling_glue_does_not_fit_is_not():
     assert answer.additional
 
 
+def test_any_does_not_hide_a_hinfo_that_is_there():
+    answer = ask(responder(zone=ZONE + 'h IN HINFO "PC" "LINUX"\n'), packet(name="h.shop.test", rtype=255))
+    assert answer.answer[0].to_text().endswith('"PC" "LINUX"')
+
+
 # RFC 8482, RFC 4892, RFC 5001, RFC 8914, RFC 7828.
 
 
@@ -257,7 +264,14 @@ def test_a_tcp_client_learns_how_long_it_may_idle_and_a_udp_client_does_not():
     (option,) = ask(responder(), wire, stream=True).options
     assert option.data == b"\x00\x64"
     assert not ask(responder(), wire).options
-    assert ask(responder(), packet(opt((11, b"\x00\x64")))).rcode() == dns.rcode.FORMERR
+    assert ask(responder(), packet(opt((11, b"\x00\x64")))).rcode() == dns.rcode.NOERROR
+
+
+def test_options_that_do_not_count_may_have_any_form():
+    off = {"client_subnet": ClientSubnetSettings(enabled=False), "cookies": CookieSettings(enabled=False)}
+    answer = ask(responder(**off), packet(opt((8, b"\x00\x03\x18\x00"), (10, b"ninebytes"))))
+    assert answer.rcode() == dns.rcode.NOERROR
+    assert not answer.options
 
 
 # RFC 1996.
@@ -271,6 +285,8 @@ def test_a_notify_for_a_zone_of_ours_is_acknowledged():
     assert answer.flags & dns.flags.AA
     other = ask(responder(), packet(opt(), opcode=4, name="elsewhere.test", rtype=6))
     assert other.rcode() == dns.rcode.NOTAUTH
+    odd = ask(responder(), packet(opcode=4, name="shop.test", rtype=1))
+    assert odd.rcode() == dns.rcode.FORMERR
 
 
 # RFC 7871 11: whose word counts.
@@ -372,6 +388,26 @@ def test_errors_have_a_limit_of_their_own():
         who.respond(packet(name="nothing.shop.test"), RESOLVER, 4000)
         who.respond(packet() + b"x", RESOLVER, 4000)
     assert ask(who, packet()).answer
+
+
+def test_a_cut_answer_says_no_more_than_it_must():
+    who = limited()
+    wire = packet(opt((3, b""), (8, subnet()), (10, b"12345678")))
+    answers = [who.respond(wire, RESOLVER, 4000) for _ in range(9)]
+    cut = [dns.message.from_wire(each) for each in answers[3:] if each is not None]
+    assert cut
+    for answer in cut:
+        kinds = {option.otype for option in answer.options}
+        assert kinds == {dns.edns.OptionType.ECS, dns.edns.OptionType.COOKIE}
+
+
+def test_a_signature_is_no_proof_of_an_address():
+    who = limited(keys={"key.test": TransferKey("key.test", "hmac-sha256", Secret("c2VjcmV0"))})
+    query = dns.message.make_query("www.shop.test", "A")
+    query.use_tsig(dns.tsig.Key("key.test", "c2VjcmV0", "hmac-sha256"))
+    wire = query.to_wire()
+    who._clock = FakeClock(query.time)
+    assert None in [who.respond(wire, RESOLVER, 4000) for _ in range(9)]
 
 
 def test_tcp_and_a_good_cookie_are_never_limited():

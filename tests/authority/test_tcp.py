@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import math
 import socket
 import struct
 
 import pytest
+import structlog
 
-from gslb.dns.tcp import TcpListener
+from gslb.dns.tcp import PASS_TIME, Clients, TcpListener
 from gslb.dns.tcp_connection import KEPT_FOR_CLIENT, TURN_ANSWERS, client_of
 from gslb.fleet import SocketAddress, TcpSettings
 
@@ -64,6 +67,9 @@ class Client:
                 return await self.reader.read()
         return b""
 
+    def port(self):
+        return self.writer.get_extra_info("sockname")[1]
+
     def close(self):
         self.writer.close()
 
@@ -108,9 +114,28 @@ async def until(condition):
             await asyncio.sleep(0.001)
 
 
-async def silent_client(listener):
+class Advance:
+    """The loop's clock, which runs by itself and may be put forward."""
+
+    def __init__(self, time):
+        self._time, self.seconds = time, 0.0
+
+    def __call__(self):
+        return self._time() + self.seconds
+
+
+@pytest.fixture
+async def clock(monkeypatch):
+    loop = asyncio.get_running_loop()
+    clock = Advance(loop.time)
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+async def silent_client(listener, source="127.0.0.1"):
     """A connected socket that reads nothing unless told to, with little room for what it does not read."""
     client = socket.socket()
+    client.bind((source, 0))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
     await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", listener.port))
@@ -141,8 +166,11 @@ async def test_a_query_may_arrive_byte_by_byte(start, connect):
     assert [await client.receive(), await client.receive()] == [query(1), query(2)]
 
 
-async def test_length_and_message_leave_together_as_do_answers_to_queries_that_came_together(start):
+async def test_length_and_message_leave_together_as_do_answers_to_queries_that_came_together(
+    start, monkeypatch
+):
     """RFC 7766 8: a reader that takes the first segment for the whole message must not be let down."""
+    monkeypatch.setattr("gslb.dns.tcp_connection.TURN_TIME", math.inf)
     listener = await start()
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
@@ -248,25 +276,142 @@ async def test_a_transfer_waits_for_its_client_while_others_are_served(start, co
     assert listener.counts.slow_readers == 0
 
 
-async def test_a_client_that_asks_without_end_does_not_keep_the_loop_to_itself(start, connect):
-    listener = await start()
-    busy, other = await connect(listener, limit=2**20), await connect(listener)
-    assert await other.ask(query(1)) == query(1)
+# Turns.
+
+
+@pytest.mark.parametrize(("cost", "queries"), [(0.002, 20), (0.0009, 1)], ids=["pipelined", "one each"])
+async def test_timers_run_between_turns_however_many_clients_ask_what_is_expensive(
+    start, connect, clock, cost, queries
+):
+    rounds = [0]
+    loop = asyncio.get_running_loop()
+
+    def go_round():
+        rounds.append(0)
+        timer[0] = loop.call_at(loop.time(), go_round)
+
+    def answers(packet):
+        clock.seconds += cost
+        rounds[-1] += 1
+        return (packet,)
+
+    listener = await start(Echo(answers))
+    clients = [await connect(listener) for _ in range(40)]
+    timer = [loop.call_soon(go_round)]
+    for client in clients:
+        client.send(framed(*(query(number) for number in range(queries))))
+    for client in clients:
+        assert [await client.receive() for _ in range(queries)] == [
+            query(number) for number in range(queries)
+        ]
+    timer[0].cancel()
+    assert sum(rounds) == 40 * queries
+    # What is served at once and what was queued may come together, each with one turn beyond its time.
+    assert max(rounds) <= 2 * (PASS_TIME / cost + 1)
+
+
+async def test_a_connection_whose_queries_are_expensive_has_one_in_each_turn(start, connect, clock):
+    def answers(packet):
+        clock.seconds += 0.002
+        return (packet,)
+
+    listener = await start(Echo(answers))
+    first, second = await connect(listener), await connect(listener)
+    for client in (first, second):
+        client.send(framed(*(query(number) for number in range(50))))
+    for client in (first, second):
+        for number in range(50):
+            assert await client.receive() == query(number)
+    ports = [port for _, _, port in listener.responder.asked]
+    one, other = ports[0], next(port for port in ports if port != ports[0])
+    both = ports[ports.index(other) : len(ports) - ports[::-1].index(one)]
+    assert len(both) > 50
+    assert all(port != following for port, following in itertools.pairwise(both))
+
+
+async def test_a_client_that_asks_without_end_does_not_keep_the_loop_to_itself(start, connect, clock):
     answered_before_the_other = 0
 
     def answers(packet):
         nonlocal answered_before_the_other
+        clock.seconds += 0.0001
         if packet == query(9, 13):
             answered_before_the_other = listener.counts.queries
         return (packet,)
 
-    listener.responder.answers = answers
+    listener = await start(Echo(answers))
+    busy, other = await connect(listener, limit=2**20), await connect(listener)
+    assert await other.ask(query(1)) == query(1)
     busy.send(framed(*(query(number) for number in range(5000))))
     other.send(framed(query(9, 13)))
     assert await other.receive() == query(9, 13)
     for number in range(5000):
         assert await busy.receive() == query(number)
-    assert answered_before_the_other < 1000
+    assert 0 < answered_before_the_other < 1000
+
+
+async def test_a_turn_that_fails_costs_nobody_else_theirs(start, connect, monkeypatch):
+    monkeypatch.setattr("gslb.dns.tcp.PASS_TIME", 0.0)  # so that everybody waits in the queue
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    listener = await start()
+    bad, good = await connect(listener), await connect(listener)
+    await bad.ask(query(1))
+    (broken,) = (each for each in listener._connections if each._port == bad.port())
+
+    def fail(data):
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(broken._transport, "write", fail)
+    bad.send(framed(query(2)))
+    good.send(framed(query(3)))
+    assert await good.receive() == query(3)
+    await until(lambda: failures)
+    assert await good.ask(query(4)) == query(4)
+
+
+async def test_a_connection_that_waits_for_its_turn_is_not_read_meanwhile(start, connect, monkeypatch):
+    monkeypatch.setattr("gslb.dns.tcp.PASS_TIME", 0.0)
+    monkeypatch.setattr("gslb.dns.tcp_connection.TURN_ANSWERS", 1)
+    most = 0
+
+    def answers(packet):
+        nonlocal most
+        most = max(most, *(len(each._incoming) for each in listener._connections))
+        return (packet[:12],)
+
+    listener = await start(Echo(answers))
+    client = await connect(listener)
+    client.send(framed(*(query(number, 5000) for number in range(1000))))
+    client.writer.write_eof()
+    assert await client.rest() == framed(*(query(number) for number in range(1000)))
+    assert 0 < most < 2**19
+
+
+async def test_a_query_that_waits_for_its_turn_is_not_late(start, connect, clock):
+    """Its deadline passes while others are served, but it is there already."""
+
+    def answers(packet):
+        clock.seconds += 20
+        return (packet,)
+
+    listener = await start(Echo(answers), idle_timeout=1000)
+    clients = [await connect(listener) for _ in range(3)]
+    await until(lambda: listener.open == 3)
+    for client in clients:
+        client.send(framed(query(1)))
+    for client in clients:
+        assert await client.reader.readexactly(14) == framed(query(1))
+    assert listener.counts.timed_out == 0
+
+
+async def test_an_answer_too_long_for_tcp_ends_the_connection_and_is_logged(start, connect):
+    listener = await start(Echo(lambda packet: (packet if packet != query(2) else bytes(65536),)))
+    client = await connect(listener)
+    with structlog.testing.capture_logs() as lines:
+        client.send(framed(query(1), query(2), query(3)))
+        assert await client.rest() == framed(query(1))
+    assert [(line["log_level"], line["bytes"]) for line in lines] == [("error", 65536)]
 
 
 # Limits.
@@ -297,6 +442,59 @@ async def test_one_byte_of_a_query_does_not_make_a_connection_less_idle(start, c
     assert await third.ask(query(1)) == query(1)
     assert await first.rest() == b""
     assert await second.ask(query(1)) == query(1)
+
+
+async def test_with_none_idle_the_client_with_most_connections_gives_up_the_one_busy_longest(start, connect):
+    listener = await start(
+        Echo(
+            lambda packet: (
+                (query(number, 60000) for number in range(100)) if packet == query(1) else (packet,)
+            )
+        ),
+        connections=3,
+    )
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as clients:
+        ports = []
+        for source in ("127.0.0.2", "127.0.0.1", "127.0.0.1"):
+            client = clients.enter_context(await silent_client(listener, source))
+            await loop.sock_sendall(client, framed(query(1)))
+            ports.append(client.getsockname()[1])
+            await until(lambda: listener.counts.queries == len(ports))
+        newcomer = await connect(listener, "127.0.0.3")
+        assert await newcomer.ask(query(2)) == query(2)
+        left = {each._port for each in listener._connections}
+        assert left == {ports[0], ports[2], newcomer.port()}
+    assert (listener.counts.displaced, listener.refused) == (1, 0)
+
+
+class Counted:
+    """A connection as far as it is counted."""
+
+    def __init__(self, client):
+        self.client = client
+
+
+def test_who_has_most_connections_is_known_whatever_comes_and_goes():
+    clients = Clients()
+    first, second, third = Counted(b"a"), Counted(b"a"), Counted(b"b")
+    for each in (first, third):
+        clients.add(each)
+        assert clients.busy_longest(b"c") is None
+    clients.add(second)
+    assert clients.busy_longest(b"c") is first
+    clients.busy(first)
+    assert clients.busy_longest(b"b") is second
+    fourth = Counted(b"b")
+    clients.add(fourth)
+    assert clients.busy_longest(b"a") is second
+    assert clients.busy_longest(b"b") is third  # who has most already takes nothing from others
+    for each in (first, second):
+        clients.remove(each)
+    assert clients.busy_longest(b"c") is third
+    clients.remove(third)
+    assert clients.busy_longest(b"c") is None
+    assert [clients.having(client) for client in (b"a", b"b")] == [0, 1]
 
 
 async def test_a_connection_that_is_being_answered_is_not_closed_for_a_new_one(start, connect):
@@ -332,9 +530,10 @@ async def test_one_client_may_have_so_many_connections_only(start, connect):
     assert listener.counts.accepted == 4
 
 
-def test_ipv6_clients_are_counted_by_their_64_bits():
-    assert client_of("2001:db8:1:2::3") == client_of("2001:db8:1:2:ffff::1")
-    assert client_of("2001:db8:1:2::3") != client_of("2001:db8:1:3::3")
+def test_ipv6_clients_are_counted_by_their_56_bits():
+    """As many as a site may have; by /64 it could take 256 times the connections of others."""
+    assert client_of("2001:db8:1:200::3") == client_of("2001:db8:1:2ff:ffff::1")
+    assert client_of("2001:db8:1:200::3") != client_of("2001:db8:1:300::3")
     assert client_of("fe80::1%eth0") == client_of("fe80::2")
     assert client_of("::ffff:192.0.2.1") == client_of("192.0.2.1") != client_of("192.0.2.2")
 
@@ -420,6 +619,51 @@ async def test_a_client_that_never_reads_is_cut_off_and_leaves_nothing_open(star
         await asyncio.get_running_loop().sock_sendall(client, framed(query(1)))
         await until(lambda: made and not listener.open)
     assert listener.counts.slow_readers == 1
+
+
+async def read_a_little_for(seconds, listener, clock, made, client):
+    """Puts the clock forward by 5 s whenever the client is behind, and reads until more is made for it."""
+    loop = asyncio.get_running_loop()
+    until_then = clock.seconds + seconds
+    while clock.seconds < until_then:
+        await until(lambda: not listener.open or all(each._blocked for each in listener._connections))
+        clock.seconds += 5
+        for _ in range(3):
+            await asyncio.sleep(0)  # timers that are due
+        before = len(made)
+        while listener.open and len(made) == before:
+            with contextlib.suppress(ConnectionError):
+                await loop.sock_recv(client, 2**16)
+            await asyncio.sleep(0)
+
+
+async def test_a_client_that_reads_just_enough_is_cut_off_in_the_end(start, clock):
+    made = []
+    listener = await start(Echo(lambda packet: made.append(packet) or (packet.ljust(60000),)))
+    with await silent_client(listener) as client:
+        await asyncio.get_running_loop().sock_sendall(client, framed(*(query() for _ in range(4000))))
+        await read_a_little_for(20, listener, clock, made, client)
+        assert listener.open == 1
+        await read_a_little_for(30, listener, clock, made, client)
+        assert listener.open == 0
+    assert listener.counts.slow_readers == 1
+
+
+async def test_a_transfer_may_take_longer_than_that(start, clock):
+    made = []
+
+    def answers(packet):
+        while True:
+            made.append(packet)
+            yield packet.ljust(60000)
+
+    listener = await start(Echo(answers))
+    with await silent_client(listener) as client:
+        await asyncio.get_running_loop().sock_sendall(client, framed(query()))
+        await read_a_little_for(100, listener, clock, made, client)
+        assert listener.open == 1
+    await until(lambda: not listener.open)
+    assert listener.counts.slow_readers == 0
 
 
 async def test_the_last_answers_are_waited_for_no_longer_than_others(start, monkeypatch):

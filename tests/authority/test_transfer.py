@@ -20,16 +20,25 @@ import dns.versioned
 import dns.xfr
 import dns.zone
 import pytest
-from fleets import ZONE, authority, drained, fleet, world
+from fleets import NOW, ZONE, authority, drained, fleet, state, world
 
-from gslb.clock import SystemClock
+from gslb.clock import FakeClock, SystemClock
 from gslb.dns.query import read_query
 from gslb.dns.responder import Responder
 from gslb.dns.tcp import TcpListener
 from gslb.dns.transfer import MESSAGE_BYTES, may_transfer, transfer_messages
 from gslb.dns.zone import load_zone
-from gslb.fleet import Secret, SocketAddress, TransferKey, TransferRule, ZoneSource
+from gslb.fleet import (
+    AllDown,
+    RateLimitSettings,
+    Secret,
+    SocketAddress,
+    TransferKey,
+    TransferRule,
+    ZoneSource,
+)
 from gslb.policy.failover import Failover
+from gslb.world import Verdict
 
 LOOPBACK = TransferRule(ip_network("127.0.0.0/8"))
 SECRET = base64.b64encode(b"a secret of both sides").decode()
@@ -201,14 +210,14 @@ def many(count):
     return "".join(f"host{number} TXT {'x' * 200}\n" for number in range(count))
 
 
-def messages(more="", rtype="AXFR", *, ours=7, theirs=None, stream=True, flags=0):
+def messages(more="", rtype="AXFR", *, ours=7, theirs=None, flags=0):
     """What answers a query for a small zone with serial `ours` and `more` records."""
     source = ZoneSource("shop.test", PURE.format(serial=ours) + more, "test.zone")
     query = dns.message.make_query("sHoP.test", rtype, flags=flags, id=4711)
     if theirs is not None:
         query.authority.append(dns.rrset.from_text("shop.test.", 0, "IN", "SOA", f". . {theirs} 0 0 0 0"))
     zone = load_zone(source, ())
-    return list(transfer_messages(read_query(query.to_wire()), zone, lambda service: None, stream=stream))
+    return list(transfer_messages(read_query(query.to_wire()), zone, lambda service: None))
 
 
 def records(wires):
@@ -296,7 +305,43 @@ def test_serials_are_compared_as_they_wrap(ours, theirs, whole):
 
 
 def test_ixfr_over_udp_is_answered_with_the_soa_so_that_the_client_comes_back_over_tcp():
-    """RFC 1995 2."""
-    (wire,) = messages(many(300), "IXFR", theirs=1, stream=False)
-    (soa,) = records([wire])
-    assert soa[2].serial == 7
+    """RFC 1995 2; it is an answer like any other, and keeps to all limits."""
+    limit = RateLimitSettings(responses_per_second=3, slip=0)
+    who = Responder(authority(secondary_fleet(rate_limit=limit)), FakeClock(NOW))
+    query = dns.message.make_query("shop.test", "IXFR")
+    query.authority.append(dns.rrset.from_text("shop.test.", 0, "IN", "SOA", ". . 1 0 0 0 0"))
+    answers = [who.respond(query.to_wire(), "127.0.0.1", 4000) for _ in range(9)]
+    assert answers[3:] == [None] * 6
+    for wire in answers[:3]:
+        ((soa,),) = dns.message.from_wire(wire).answer
+        assert soa.serial == 7
+
+
+async def test_a_service_that_cannot_be_answered_now_breaks_the_transfer_off(serve):
+    """Without it the secondary would deny that it exists, for as long as the serial stays."""
+    down = [state(name, Verdict.DOWN) for name in ("us-east", "eu-west", "ap-southeast")]
+    port = await serve(secondary_fleet(all_down=AllDown.SERVFAIL), world(*down))
+    query = dns.message.make_query("shop.test", "AXFR")
+    answer = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port)
+    assert answer.rcode() == dns.rcode.SERVFAIL
+
+
+def test_a_long_transfer_is_signed_with_the_time_at_which_its_messages_are_made():
+    clock = FakeClock(NOW)
+    who = Responder(authority(secondary_fleet(zone=ZONE + many(2000))), clock)
+    query = dns.message.make_query("shop.test", "AXFR")
+    query.use_tsig(dns.tsig.Key("xfr.shop.test", SECRET, "hmac-sha256"))
+    wire = signed_at(query, int(NOW))
+    times = []
+    for message in who.respond_stream(wire, "127.0.0.1", 4000):
+        signature = dns.message.from_wire(message, ignore_trailing=True, keyring=False).tsig
+        times.append(signature[0].time_signed - int(NOW))
+        clock.advance(400)
+    assert times == [400 * number for number in range(len(times))]
+    assert len(times) > 3
+
+
+def signed_at(query: dns.message.Message, now: int) -> bytes:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("time.time", lambda: now)
+        return query.to_wire()

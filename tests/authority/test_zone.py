@@ -140,7 +140,11 @@ def reread(data, rtype):
         ("bad TXT \\256", "shop.zone:12:9: TXT: the escape \\256 is above 255"),
         ("bad A \\# 3 000000", "shop.zone:12:7: A: the bytes after \\# are not A data"),
         ("bad NS \\# 2 c000", "shop.zone:12:8: NS: the bytes after \\# "),
-        ("bad MX \\# 4 0000c000", "shop.zone:12:8: MX: the bytes after \\# hold a compressed name"),
+        ("bad MX \\# 4 0000c000", "shop.zone:12:8: MX: the bytes after \\# are not MX data: they hold"),
+        # a pointer in a type that has no reader of our own
+        ("bad RP \\# 5 016100c000", "shop.zone:12:8: RP: the bytes after \\# are not RP data: they hold"),
+        ("bad RP \\# 6 016100016100ff", "shop.zone:12:8: RP: \\# says 6 bytes"),
+        ("bad RP \\# 7 016100016100ff", "shop.zone:12:8: RP: the bytes after \\# are not RP data"),
         ("bad TYPE65280 x", "TYPE65280 data must be written in the \\# form of RFC 3597"),
         ("bad TYPE65280 \\# 3 00", "\\# says 3 bytes, but 1 follow"),
         (f"{'x' * 64} A 192.0.2.1", "a label is 64 bytes long; 63 is the limit"),

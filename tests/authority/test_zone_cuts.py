@@ -108,7 +108,7 @@ def family():
         {
             "shop.test": f"""
                 * TXT "wild"
-                kid NS ns.other.test.
+                kid NS www.kid
                 kid DS 1 {CHILD_DS}
                 www.kid A 192.0.2.1
                 to CNAME www.kid

@@ -233,6 +233,44 @@ def test_a_name_server_in_a_zone_below_that_is_served_too_has_its_address_there(
     assert load(text, children=["kid.shop.test"]).apex == from_text("shop.test")
 
 
+LIES_IN = (
+    "lies in the zone kid.shop.test, which answers for it; move the record there; here stand only NS and"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("www.kid A 192.0.2.1", f"z:4:1: www.kid.shop.test {LIES_IN}"),
+        ("kid NS ns.other.test.\na.kid AAAA ::1", f"z:5:1: a.kid.shop.test {LIES_IN}"),
+        ("kid TXT x", f"z:4:1: kid.shop.test {LIES_IN}"),
+        ("kid CNAME a", f"z:4:1: kid.shop.test {LIES_IN}"),
+        ("kid A 192.0.2.1", f"z:4:1: kid.shop.test {LIES_IN}"),
+        ("*.kid MX 1 a", f"z:4:1: *.kid.shop.test {LIES_IN}"),
+        ("a.kid NS ns.other.test.", f"z:4:1: a.kid.shop.test {LIES_IN}"),
+        ("x.deep TXT x\ny.x.deep TXT x", "z:5:1: y.x.deep.shop.test lies in the zone y.x.deep.shop.test"),
+        ("deep DNAME a", "z:4:1: deep.shop.test has a DNAME, and the zone y.x.deep.shop.test lies below it"),
+    ],
+)
+def test_what_a_zone_below_answers_for_is_not_said_here(lines, said):
+    (found,) = problems(f"{APEX}{lines}\n", children=["kid.shop.test", "y.x.deep.shop.test"])
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"kid NS ns.other.test.\nkid {DS}",
+        "kid NS ns.kid\nns.kid A 192.0.2.1\nns.kid AAAA ::1",
+        "kid NS kid\nkid A 192.0.2.1",
+        "other NS ns.kid\nns.kid A 192.0.2.1",  # glue for the sibling of a zone
+        "@ NS ns.kid\nns.kid A 192.0.2.1",
+    ],
+)
+def test_a_zone_below_that_is_served_too_can_be_delegated(lines):
+    assert load(f"{APEX}{lines}\n", children=["kid.shop.test"]).soa.ttl == 300
+
+
 def test_all_zones_of_a_fleet_are_checked_with_what_the_fleet_knows():
     made = fleet()
     regions = {name: replace(each, hostname=None) for name, each in made.regions.items()}
@@ -246,7 +284,7 @@ def test_all_zones_of_a_fleet_are_checked_with_what_the_fleet_knows():
         "shop.test:4:1: the target www.shop.test of the NS record is a service that a hostname may answer",
         "kid.shop.test:4:1: the name server nowhere.kid.shop.test has no address in the zone",
     ]
-    assert zones_below("shop.test", zones) == ["kid.shop.test"]
+    assert zones_below(zones) == {"shop.test": ["kid.shop.test"], "kid.shop.test": [], "xshop.test": []}
 
 
 ZONES = {"shop.test": "@ NS www\n@ NS ns.kid\n", "kid.shop.test": "@ NS nowhere\n", "xshop.test": ""}

@@ -193,7 +193,7 @@ RELATIVE = "; names are relative to the directory of regions.yaml"
         ("$INCLUDE . x", "regions.yaml:8:16: $INCLUDE: '.' is a directory; name a file in it" + RELATIVE),
         (
             "$INCLUDE binary",
-            "regions.yaml:8:16: $INCLUDE: 'binary' is not UTF-8 text; save it as UTF-8" + RELATIVE,
+            "binary:2:7: the included file is not UTF-8 text; save it as UTF-8",
         ),
         ("$INCLUDE nested", "nested:1:10: $INCLUDE: 'gone' does not exist; check the path" + RELATIVE),
         ("$INCLUDE itself", "itself:1:10: 'itself' would include itself; remove one $INCLUDE of the circle"),
@@ -212,7 +212,7 @@ def test_what_cannot_be_included_is_told_where_it_is_named(tmp_path, line, said)
     directory.mkdir()
     (tmp_path / "secret").write_text("secret A 192.0.2.1\n")
     (directory / "link").symlink_to(tmp_path / "secret")
-    (directory / "binary").write_bytes(b"a TXT \xff\n")
+    (directory / "binary").write_bytes(b"a TXT x\na TXT \xff\n")
     (directory / "nested").write_text("$INCLUDE gone\n")
     (directory / "itself").write_text("$INCLUDE itself\n")
     assert errors(directory, line + "\n") == [said]

@@ -11,7 +11,7 @@ from fleet_file import GOOD, broken
 
 from gslb.config import load
 from gslb.config.declaration import HIDDEN, declaration, marked, without_marks
-from gslb.config.difference import difference
+from gslb.config.difference import Difference, difference
 from gslb.fleet import Fleet
 
 SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0LTEyMzQ="
@@ -27,13 +27,15 @@ FULL = (
     .replace(
         "checks:\n",
         "checks:\n"
-        "  deep: {type: http, path: /health?key=opensesame, headers: {Authorization: Bearer letmein}}\n",
+        "  deep: {type: http, path: /health?key=opensesame, headers: {Authorization: Bearer letmein}}\n"
+        "  mail: {type: tcp, send: AUTH knockknock, expect: +OK}\n",
     )
     .replace(
         "    edges: [{addresses: [192.0.2.2]}]\n", "    check: deep\n    edges: [{addresses: [192.0.2.2]}]\n"
     )
+    .replace("web: {check: quick}", "web: {check: mail}")
 )
-SECRETS = ("pa55word", "0123456789abcdef", SECRET, "opensesame", "letmein")
+SECRETS = ("pa55word", "0123456789abcdef", SECRET, "opensesame", "letmein", "knockknock")
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_the_same_file_differs_in_nothing(read):
         (
             "interval: 1s, timeout: 500ms",
             "interval: 2s, timeout: 500ms",
-            "~ check quick: interval: 1 → 2",
+            "~ check quick: interval: 1 → 2 (needs a restart: edges)",
         ),
         (
             "west:\n    coordinates: {latitude: 45.84",
@@ -210,9 +212,13 @@ def test_data_of_a_type_that_nobody_knows_is_told_in_hexadecimal(read):
 
 SIX = GOOD.replace(
     "      ns1 IN A 192.0.2.53\n",
-    "      ns1 IN A 192.0.2.53\n" + "".join(f"      n{n} IN A 192.0.2.{n}\n" for n in (1, 2, 3)),
+    "      ns1 IN A 192.0.2.53\n" + "".join(f"      n{n} IN A 192.0.2.{n}\n" for n in (1, 2, 3, 4)),
 )
-"""Six names: the apex, ns1, three more, and the service."""
+"""Six owners of records: the apex, ns1 and four more."""
+
+
+def counts(told: Difference) -> dict[str, tuple[int, int]]:
+    return {dropped.kind: (dropped.gone, dropped.of) for dropped in told.dropped}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +231,7 @@ def test_more_than_a_third_of_the_names_is_too_much(read, gone, sentence):
         fewer = fewer.replace(f"      n{number} IN A 192.0.2.{number}\n", "")
     told = difference(declaration(read(SIX)), declaration(read(fewer)))
     assert told.too_much == sentence
-    assert (told.dropped.names, told.dropped.of_names) == (len(gone), 6)
+    assert counts(told)["names"] == (len(gone), 6)
 
 
 def test_more_than_a_third_of_the_regions_is_too_much(read):
@@ -235,10 +241,67 @@ def test_more_than_a_third_of_the_regions_is_too_much(read):
     assert difference(declaration(read(one)), declaration(read(GOOD))).too_much is None
 
 
+def test_all_services_are_too_much_however_many_records_there_are(read):
+    none = broken("  www.shop.example: {policy: nearest}\n", "").replace("services:\n", "services: {}\n")
+    records = "".join(f"      n{n} IN A 192.0.2.9\n" for n in range(100))
+    old, new = (text.replace("      ns1 IN", f"{records}      ns1 IN") for text in (GOOD, none))
+    told = difference(declaration(read(old)), declaration(read(new)))
+    assert told.too_much == "drops 1 of 1 service, more than a third"
+
+
+def test_most_zones_are_too_much_however_small_they_are(read):
+    records = "".join(f"      n{n} IN A 192.0.2.9\n" for n in range(100))
+    one = GOOD.replace("      ns1 IN", f"{records}      ns1 IN")
+    apex = '"$TTL 1\\n@ SOA a. b. 1 2 3 4 5\\n@ NS n.other.net.\\n"'
+    three = one.replace("zones:\n", f"zones:\n  a.test: {{records: {apex}}}\n  b.test: {{records: {apex}}}\n")
+    told = difference(declaration(read(three)), declaration(read(one)))
+    assert told.too_much == "drops 2 of 3 zones, more than a third"
+
+
 def test_a_name_that_turns_from_a_record_into_a_service_stays(read):
     static = GOOD.replace("      ns1 IN A", "      api IN A 192.0.2.7\n      ns1 IN A")
     balanced = GOOD.replace("services:\n", "services:\n  api.shop.example: {policy: nearest}\n")
-    assert difference(declaration(read(static)), declaration(read(balanced))).dropped.names == 0
+    there = difference(declaration(read(static)), declaration(read(balanced)))
+    assert counts(there)["names"] == (0, 3)
+    back = difference(declaration(read(balanced)), declaration(read(static)))
+    assert counts(back)["services"] == (1, 2), "it is balanced no more"
+
+
+def given_away(serial: int, address: str = "192.0.2.53", transfers: str = "[{network: 192.0.2.0/24}]") -> str:
+    zone = GOOD.replace("hostmaster 1 ", f"hostmaster {serial} ").replace(
+        "ns1 IN A 192.0.2.53", f"ns1 IN A {address}"
+    )
+    assert f"hostmaster {serial} " in zone
+    return zone.replace("    records: |\n", f"    transfers: {transfers}\n    records: |\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (given_away(7), given_away(8, "192.0.2.54"), None),
+        (given_away(7), given_away(7, "192.0.2.54"), "stays 7"),
+        (given_away(7), given_away(5), "goes back from 7 to 5"),
+        (given_away(2**32 - 1), given_away(0, "192.0.2.54"), None),
+        (given_away(0), given_away(2**31, "192.0.2.54"), "goes back from 0 to 2147483648"),
+        (given_away(7, transfers="[]"), given_away(7, "192.0.2.54", "[]"), None),
+        (given_away(7), given_away(7).replace("nearest", "{failover: {order: [east]}}"), None),
+    ],
+)
+def test_a_zone_that_changes_without_its_secondaries_noticing_is_warned_of(read, before, after, said):
+    told = difference(declaration(read(before)), declaration(read(after)))
+    assert told, "something changes"
+    if said is None:
+        assert told.warnings == ()
+    else:
+        (warning,) = told.warnings
+        assert warning.startswith(f"the zone shop.example changes, but the serial in its SOA {said}: ")
+        assert told.document()["warnings"] == [warning]
+
+
+def test_a_check_that_no_pool_uses_needs_no_restart(lines):
+    text = FULL.replace("web: {check: mail}", "web: {check: quick}")
+    (line,) = lines(text, text.replace("type: http,", "type: http, interval: 9s,"))
+    assert line == "~ check deep: interval: 5 → 9"
 
 
 def test_many_changes_are_counted_and_a_long_value_is_cut(read):
@@ -246,7 +309,7 @@ def test_many_changes_are_counted_and_a_long_value_is_cut(read):
     assert difference(old, new).lines(2) == [
         "+ record n1.shop.example A: 300 192.0.2.1",
         "+ record n2.shop.example A: 300 192.0.2.2",
-        "… and 1 more",
+        "… and 2 more",
     ]
     long = GOOD.replace("ns1 IN A", f'long IN TXT "{"x" * 250}"\n      ns1 IN A')
     (line,) = difference(old, declaration(read(long))).lines()

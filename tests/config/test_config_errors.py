@@ -55,7 +55,7 @@ CASES = [
     (
         '/0"}',
         '/0", lease: 10 parsecs}',
-        "1:49: redis.lease: '10 parsecs' is not a duration; write 500ms, 1s, 2m, 1h or a number of seconds",
+        "1:49: redis.lease: the value is not a duration; write 500ms, 1s, 2m, 1h or a number of seconds",
     ),
     # geo
     (

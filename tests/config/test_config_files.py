@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from fleet_file import GOOD, broken, checked, errors
 
+import gslb.geo
 from gslb.config import check, load, textfile
+from gslb.dns.zones import load_zones
 from gslb.errors import ConfigError
 
 RECORDS = GOOD[GOOD.index("    records: |\n") : GOOD.index("checks:")]
 ZONE = "$TTL 300\n@ IN SOA ns1 hostmaster 1 7200 900 1209600 300\n@ IN NS ns1\nns1 IN A 192.0.2.53\n"
 
+BUNDLED = Path(gslb.geo.__file__).parent / "data" / "world.mmdb"
 OR_ANOTHER = ", or name another file with --config or GSLB_CONFIG"
 
 
@@ -94,6 +97,56 @@ def test_zone_files_that_cannot_be(tmp_path: Path, file: str, expected: str) -> 
     assert errors(tmp_path, GOOD.replace(RECORDS, f"    file: {file}\n")) == [expected]
 
 
+def test_bytes_of_a_zone_file_that_are_not_utf_8_have_a_place(tmp_path: Path) -> None:
+    (tmp_path / "shop.zone").write_bytes(f"{ZONE}a TXT é\n".encode("latin-1"))
+    assert [
+        str(each) for each in checked(tmp_path, GOOD.replace(RECORDS, "    file: shop.zone\n")).errors
+    ] == [f"{tmp_path}/shop.zone:5:7: the zone file is not UTF-8 text; save it as UTF-8"]
+
+
+def test_a_name_from_the_environment_is_no_place_either(tmp_path: Path) -> None:
+    (tmp_path / "hunter2").write_bytes(b"\xff")
+    text = GOOD.replace(RECORDS, "    file: ${ZONE}\n")
+    assert errors(tmp_path, text, {"ZONE": "hunter2"}) == [
+        "9:11: zones.shop.example.file: the value of ${ZONE} is not UTF-8 text; save it as UTF-8"
+    ]
+
+
+JOINED = (
+    "zones.shop.example.records: without a `|` YAML joins the lines of the zone's data; write `records: |`"
+)
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "column"),
+    [("", "", 7), (" '", "'", 14), (' "', '"', 14), (" &zone '", "'", 14), ('\n      "', '"', 7)],
+)
+def test_data_over_several_lines_needs_a_literal_block(
+    tmp_path: Path, opening: str, closing: str, column: int
+) -> None:
+    lines = "".join(f"      {line}\n" for line in ZONE.splitlines()).rstrip("\n")
+    line = 9 if opening.startswith(" ") else 10
+    lines = lines.lstrip() if opening else lines
+    text = GOOD.replace(RECORDS, f"    records:{opening or chr(10)}{lines}{closing}\n")
+    assert errors(tmp_path, text) == [f"{line}:{column}: {JOINED}"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '"$TTL 300\\n@ SOA a b 1 2 3 4 5\\n@ NS ns1\\nns1 A 192.0.2.53\\n"',
+        '&zone "$INCLUDE shop.zone"',
+        "'$INCLUDE shop.zone'",
+        "$INCLUDE shop.zone  # and nothing else",
+        "\n      $INCLUDE shop.zone",
+        "&zone\n      $INCLUDE shop.zone",
+    ],
+)
+def test_data_in_one_line_needs_none(tmp_path: Path, written: str) -> None:
+    (tmp_path / "shop.zone").write_text(ZONE)
+    assert errors(tmp_path, GOOD.replace(RECORDS, f"    records: {written}\n")) == []
+
+
 def test_a_link_does_not_lead_outside(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -117,7 +170,27 @@ def test_blank_lines_at_the_top_of_a_block_count(tmp_path: Path) -> None:
 
 
 def test_databases_are_relative_to_the_file(tmp_path: Path) -> None:
-    (tmp_path / "city.mmdb").touch()
+    (tmp_path / "city.mmdb").symlink_to(BUNDLED)
     fleet = checked(tmp_path, broken("dns:\n", "  databases: city.mmdb\ndns:\n")).fleet
     assert fleet is not None
     assert fleet.geo.databases == (str(tmp_path / "city.mmdb"),)
+
+
+def test_a_database_that_cannot_be_used_is_told_before_a_node_starts(tmp_path: Path) -> None:
+    text = broken("dns:\n", "  databases: [gone.mmdb, junk.mmdb]\ndns:\n")
+    (tmp_path / "junk.mmdb").write_bytes(b"junk" * 100)
+    gone, junk = errors(tmp_path, text)
+    assert gone.startswith("4:15: geo.databases[0]: 'gone.mmdb' is not a file; ")
+    assert junk.startswith("4:26: geo.databases[1]: 'junk.mmdb' is not a usable MMDB file")
+    (tmp_path / "junk.mmdb").unlink()
+    (tmp_path / "junk.mmdb").symlink_to(BUNDLED)
+    assert [line[:24] for line in errors(tmp_path, text)] == ["4:15: geo.databases[0]: "]
+
+
+def test_who_checks_a_file_gets_its_zones_as_they_are_served(tmp_path: Path) -> None:
+    result = checked(tmp_path, broken("zones:\n", "zones:\n  sub.shop.example: {file: z}\n"))
+    assert result.zones is None
+    (tmp_path / "z").write_text(ZONE)
+    result = check(tmp_path / "regions.yaml", environment={})
+    assert result.fleet is not None
+    assert result.zones == load_zones(result.fleet)

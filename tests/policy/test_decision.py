@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from fleets import NOW, authority, client, drained, fleet, fleets, region, state, world, worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gslb.dns.name import from_text
+from gslb.dns.rdata import A
+from gslb.dns.reply import IN
 from gslb.fleet import AllDown, TimeToLive
 from gslb.geo.location import Coordinates
+from gslb.policy import Explanation, Ranking
+from gslb.policy.base import NOTHING
 from gslb.policy.failover import Failover
 from gslb.policy.nearest import Nearest
 from gslb.world import Override, OverrideKind, TargetState, Verdict
@@ -64,6 +71,46 @@ def test_that_a_family_has_no_addresses_never_depends_on_health(data):
         address.version for each in made.regions.values() for edge in each.edges for address in edge.addresses
     }
     assert {address.version for address in decision.addresses} == declared
+
+
+@dataclass(frozen=True)
+class Talkative:
+    """A policy that likes every region the same, and counts how often it is asked why."""
+
+    told: list[str]
+    consults = NOTHING
+
+    def rank(self, client, candidates):
+        return Ranking((tuple(region.name for region in candidates),), self._explain)
+
+    def _explain(self):
+        self.told.append("why")
+        return Explanation({"us-east": "is liked"}, "all are liked")
+
+
+def test_sentences_are_made_for_those_who_read_them_and_for_no_packet():
+    told = []
+    made = authority(fleet(policies=(Talkative(told), Nearest())), world(state("eu-west", Verdict.DOWN)))
+    made.reply(from_text("www.shop.test"), A, IN, client(LONDON), NOW)
+    assert told == []
+    decision = made.decide("www.shop.test", client(LONDON), NOW)
+    assert (decision.chosen, decision.order) == ("us-east", ("us-east", "ap-southeast", "eu-west"))
+    assert told == []
+    assert decision.notes == ("all are liked",)
+    assert told
+    assert decision.ranked[0].reasons[0] == "us-east is liked"
+    assert decision.reasons == (
+        *decision.notes,
+        *(each for ranked in decision.ranked for each in ranked.reasons),
+    )
+
+
+def test_a_decision_tells_of_the_moment_it_was_made_at_and_equals_a_later_one_that_does_the_same():
+    made = authority(fleet(), world(state("eu-west", Verdict.DOWN, since=NOW - 12, reason="refused")))
+    now, later = (made.decide("www.shop.test", client(LONDON), at) for at in (NOW, NOW + 7))
+    assert now == later
+    assert "eu-west skipped: DOWN for 12 s, refused" in now.reasons
+    assert "eu-west skipped: DOWN for 19 s, refused" in later.reasons
 
 
 def test_the_nearest_region_comes_first_and_says_how_far_it_is():
@@ -198,3 +245,7 @@ def test_a_family_that_the_best_region_lacks_is_answered_from_the_next():
 def test_policies_compose_each_splits_what_the_one_before_left_equal():
     decision = decide(world(), policies=(Failover(("ap-southeast",)), Nearest()))
     assert order(decision) == ["ap-southeast", "eu-west", "us-east"]
+    assert decision.ranked[0].reasons == (
+        "ap-southeast is choice 1 of the failover order",
+        "ap-southeast is 10848 km away",
+    )

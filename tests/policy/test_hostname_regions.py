@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
-from fleets import NOW, TCP_CHECK, client, drained, fleet, region, state, world
+from fleets import NOW, TCP_CHECK, authority, client, drained, fleet, region, state, world
 
 from edge.process import edge_of
-from gslb.admin.documents import decision_document, region_document
+from gslb.admin.documents import decision_document, region_document, reply_document
 from gslb.errors import GslbError
-from gslb.fleet import Answers, Region, SocketAddress, TimeToLive
+from gslb.fleet import AllDown, Answers, Region, SocketAddress, TimeToLive
 from gslb.geo.location import Coordinates
 from gslb.health.fold import fold_world
 from gslb.health.targets import node_targets
@@ -103,6 +104,15 @@ def test_hostnames_alone_have_data_of_both_versions():
     assert decided(regions, state("cdn", Verdict.DOWN)).alias == "www.other.test"
 
 
+@pytest.mark.parametrize("lost", [(), ("cdn",), ("cdn", "other")])
+def test_a_service_of_hostnames_alone_is_told_from_the_fleet_whatever_the_health(lost):
+    states = [state(name, Verdict.DOWN) for name in lost]
+    alone = {"cdn": hostname("cdn"), "other": hostname("other", "www.other.test")}
+    assert decided(alone, *states).only_hostnames
+    assert decided(alone, *states, all_down=AllDown.SERVFAIL).only_hostnames
+    assert not decided(mixed(), *states).only_hostnames, "also where the hostname is chosen"
+
+
 def test_when_all_are_down_the_hostname_that_comes_first_is_answered_still():
     states = [
         state("cdn", Verdict.DOWN),
@@ -156,6 +166,15 @@ def test_documents_tell_the_hostname_and_what_is_answered():
     told = decision_document(decided(mixed()))
     assert (told["alias"], told["answering"]) == (CDN, {})
     assert told["outcome"] == [f"cdn is answered as an alias (CNAME) of {CDN}"]
+
+
+def test_an_explanation_of_any_type_tells_the_alias_of_a_service_of_hostnames_alone():
+    regions = {"cdn": hostname("cdn"), "other": hostname("other", "www.other.test")}
+    asked = authority(made(regions), world(drained("cdn"), names=tuple(regions)))
+    document = reply_document(SERVICE, "MX", asked.explain(SERVICE, "MX", ip_address("10.1.0.1"), NOW))
+    assert document["answer"] == [f"{SERVICE}. 30 IN CNAME www.other.test."]
+    assert document["answered_by"] == ["other"]
+    assert document["decision"]["ranked"][1]["reasons"][1:] == ["cdn skipped: drained by ana: maintenance"]
 
 
 def test_no_edge_runs_in_a_region_that_is_a_hostname():

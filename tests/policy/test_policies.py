@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -26,7 +27,7 @@ REGIONS = list(fleet().regions.values())
 
 def test_every_policy_is_one_registered_file():
     files = {module.name for module in pkgutil.iter_modules(gslb.policy.__path__)}
-    assert files - set(POLICIES) == {"answering", "base", "decision", "share"}
+    assert files - set(POLICIES) == {"answering", "base", "decision", "reasons", "share"}
     for name, policy in POLICIES.items():
         assert policy.name == name
         assert policy.__module__ == f"gslb.policy.{name}"
@@ -41,7 +42,7 @@ def test_every_policy_ranks_every_candidate_exactly_once(data):
     for policy in data.draw(policies(tuple(PLACES))):
         ranking = policy.rank(who, REGIONS)
         assert sorted(name for tier in ranking.tiers for name in tier) == sorted(PLACES)
-        assert set(ranking.reasons) <= set(PLACES)
+        assert set(ranking.explain().reasons) <= set(PLACES)
 
 
 @given(coordinates)
@@ -58,7 +59,20 @@ def test_nearest_without_coordinates_leaves_all_equal_and_says_so():
     who = Client(ip_address("10.9.9.9"), Located(Location("default"), 0), 0)
     ranking = Nearest().rank(who, REGIONS)
     assert len(ranking.tiers) == 1
-    assert "unknown" in ranking.note
+    assert "unknown" in ranking.explain().note
+
+
+def test_nearest_measures_anew_when_a_region_has_moved():
+    """A reload may give the same names other places; what was measured before must not outlive it."""
+    who = client("10.1.0.1")
+    assert Nearest().rank(who, REGIONS).tiers[0] == ("eu-west",)
+    moved = [
+        replace(region, coordinates=LONDON.coordinates) if region.name == "us-east" else region
+        for region in REGIONS
+    ]
+    ranking = Nearest().rank(who, moved)
+    assert ranking.tiers[0] == ("us-east",)
+    assert ranking.explain().reasons["us-east"] == "is nearest (0 km)"
 
 
 def test_failover_keeps_its_order_and_puts_the_rest_behind():
@@ -136,10 +150,18 @@ def test_the_most_specific_geo_rule_wins_whatever_the_order_of_the_file():
         assert first(Geo(tuple(reversed(rules[:count])))) == (region,)
 
 
+def test_a_geo_rule_tells_by_what_it_matched():
+    networks = (ip_network("10.0.0.0/8"), ip_network("10.1.0.0/16"))
+    matching = GeoRule(("us-east",), country=frozenset({"GB"}), asn=frozenset({64500}), network=networks)
+    why = Geo((matching,)).rank(client("10.1.0.1"), REGIONS).explain()
+    assert why.note == "the geo rule for network 10.1.0.0/16, AS64500, country GB applies"
+    assert why.reasons == {"us-east": "is choice 1 of the rule for network 10.1.0.0/16, AS64500, country GB"}
+
+
 def test_all_conditions_of_a_rule_must_hold():
     both = Geo((rule("us-east", country={"GB"}, asn={1}),))
     assert len(first(both)) == 3
-    assert "no geo rule matches" in both.rank(client("10.1.0.1"), REGIONS).note
+    assert "no geo rule matches" in both.rank(client("10.1.0.1"), REGIONS).explain().note
 
 
 def test_a_geo_rule_needs_a_condition_and_regions():
