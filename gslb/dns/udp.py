@@ -59,8 +59,14 @@ class UdpListener:
         """Close the socket after the query at hand."""
         self._stopping = True
         if self._thread.is_alive():
+            self._wake()
             self._thread.join()
         self._socket.close()
+
+    def _wake(self) -> None:
+        """An empty datagram gets no answer, but ends the wait for one; without it the time-out would."""
+        with suppress(OSError), socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", self._socket.getsockname())
 
     def _serve(self) -> None:
         serve = self._serve_wildcard if self._wildcard else self._serve_address
