@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo demo-check test lint types contracts check fuzz clean help
+.PHONY: demo demo-check test lint types contracts check fuzz bench-dns clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
@@ -13,6 +13,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
+	@echo "make bench-dns   what an answer costs, beside gdnsd, Knot DNS and PowerDNS; BENCH_DNS='--rounds 3'"
 	@echo "make clean       remove the virtual environment and what tools left"
 
 demo: $(VENV)/.demo
@@ -40,6 +41,9 @@ fuzz: $(VENV)/.dev
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
 	  { echo "make fuzz needs Atheris: $(BIN)/python -m pip install --editable '.[fuzz]'"; exit 1; }
 	@PYTHONPATH=tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz.packets
+
+bench-dns: $(VENV)/.demo
+	@$(BIN)/python bench/dns/run.py $(BENCH_DNS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
