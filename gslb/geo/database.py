@@ -96,14 +96,14 @@ class Database:
     def find4(self, number: int) -> tuple[int, int]:
         """The handle of the record of an IPv4 address, and the length of its leaf, at most 32."""
         if self._ipv4 is None:
-            return self._handle(self._ipv4_root), 0
+            return self.handle(self._ipv4_root), 0
         nodes, depths = self._ipv4
         top = number >> _STRIDE
         node = nodes[top]
         if node >= self.node_count:
-            return self._handle(node), depths[top]
+            return self.handle(node), depths[top]
         node, depth = self._walk(node, number & 0xFFFF, _STRIDE)
-        return self._handle(node), _STRIDE + depth
+        return self.handle(node), _STRIDE + depth
 
     def find6(self, number: int) -> tuple[int, int]:
         """The handle of the record of an IPv6 address, and the length of its leaf, at most 128."""
@@ -113,13 +113,23 @@ class Database:
         top = number >> 112
         node = nodes[top]
         if node >= self.node_count:
-            return self._handle(node), depths[top]
+            return self.handle(node), depths[top]
         # Numbers of up to 60 bits are cheaper to shift than those of 112, and nearly always enough.
         node, depth = self._walk(node, number >> 64 & 0xFFFFFFFFFFFF, 48)
         if node < self.node_count:
             node, more = self._walk(node, number & 0xFFFFFFFFFFFFFFFF, 64)
             depth += more
-        return self._handle(node), _STRIDE + depth
+        return self.handle(node), _STRIDE + depth
+
+    def root(self, version: int) -> int:
+        """Where the addresses of this IP version begin: a node, or a leaf if there is but one outcome."""
+        if version == 4:
+            return self._ipv4_root
+        return 0 if self.bits == 128 else self.node_count
+
+    def handle(self, value: int) -> int:
+        """The handle of the record that a value in the tree points to; MISSING if it points to none."""
+        return value - self.node_count if value > self.node_count else MISSING
 
     def record(self, handle: int) -> Any:
         """Decode the record with this handle; None for MISSING. Raises one of DECODING_ERRORS if damaged."""
@@ -145,9 +155,6 @@ class Database:
                     waiting.append((self.tree[2 * node], first, depth + 1))
             elif node > self.node_count:
                 yield first, depth, node - self.node_count
-
-    def _handle(self, value: int) -> int:
-        return value - self.node_count if value > self.node_count else MISSING
 
     def _walk(self, node: int, number: int, width: int) -> tuple[int, int]:
         """From `node` down along the `width` bits of `number`: where that ends, and after how many bits."""

@@ -3,25 +3,17 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sample_databases as databases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sample_worlds import DEFAULT, World, locator_of, near, networks_of, override, worlds
 
 from gslb.errors import GeoError
 from gslb.fleet import GeoSettings, LocationOverride
-from gslb.geo import transition
-from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
+from gslb.geo.location import IPAddress, Location
 from gslb.geo.locator import Locator, bundled
-
-DEFAULT = Location("default", country="US", coordinates=Coordinates(39.04, -77.49))
-HOME = Location("override 10.1.0.0/16", country="NZ")
-
-
-def _override(network: str, country: str = "NZ") -> LocationOverride:
-    return LocationOverride(ip_network(network), Location(f"override {network}", country=country))
 
 
 @cache
@@ -94,7 +86,7 @@ def test_the_default_is_for_what_nobody_knows(city: str) -> None:
 
 
 def test_the_longest_override_wins_over_databases(city: str) -> None:
-    overrides = (_override("81.0.0.0/8", "FR"), _override("81.2.69.128/25", "IT"))
+    overrides = (override("81.0.0.0/8", "FR"), override("81.2.69.128/25", "IT"))
     locator = Locator(GeoSettings(databases=(city,), overrides=overrides))
     inside, beside = locator.locate(ip_address("81.2.69.200")), locator.locate(ip_address("81.2.69.1"))
     assert (inside.location.country, inside.prefix_length) == ("IT", 25)
@@ -115,7 +107,7 @@ def test_an_override_without_a_place_leaves_the_default_one(city: str) -> None:
 
 def test_a_rules_network_is_reported_and_narrows(city: str) -> None:
     named = (ip_network("81.2.3.0/24"), ip_network("2a00:1::/32"))
-    locator = Locator(GeoSettings(databases=(city,), overrides=(_override("81.2.0.0/20"),)), named)
+    locator = Locator(GeoSettings(databases=(city,), overrides=(override("81.2.0.0/20"),)), named)
     located = locator.locate(ip_address("81.2.3.4"))
     assert (located.network, located.prefix_length) == (named[0], 24)
     assert located.location.country == "NZ"
@@ -144,9 +136,9 @@ def test_carried_addresses_are_located_as_what_they_carry(
 
 def test_an_ipv6_network_named_more_exactly_beats_the_carried_address(city: str) -> None:
     overrides = (
-        _override("::/0", "FR"),
-        _override("81.0.0.0/8", "IT"),
-        _override("2002:5102:4500::/40", "NZ"),
+        override("::/0", "FR"),
+        override("81.0.0.0/8", "IT"),
+        override("2002:5102:4500::/40", "NZ"),
     )
     locator = Locator(GeoSettings(databases=(city,), overrides=overrides))
     assert locator.locate(ip_address("2002:5102:4501::1")).location.country == "NZ"
@@ -259,53 +251,13 @@ def test_the_bundled_database_carries_its_attribution() -> None:
 
 # The rest is the invariant: within the claimed prefix nothing differs.
 
-_crowded = st.one_of(
-    st.builds(
-        lambda low, length: ip_network((0x51020000 | low, length), strict=False),
-        st.integers(0, 0xFFFF),
-        st.integers(6, 32),
-    ),
-    st.builds(
-        lambda base, low, length: ip_network((base | low << 78, length), strict=False),
-        st.sampled_from([0x2A00 << 112, 0x2002_5102 << 96, 0x2001 << 112, 0, 0x64FF9B << 96]),
-        st.integers(0, 0xFFFF),
-        st.integers(0, 128),
-    ),
-)
-_records = st.sampled_from(
-    [
-        databases.MAXMIND_CITY,
-        databases.MAXMIND_COUNTRY,
-        databases.MAXMIND_ASN,
-        databases.IPINFO,
-        databases.FLAT,
-    ]
-)
 
-
-@st.composite
-def _worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[IPNetwork], list[IPNetwork]]:
-    files = draw(
-        st.lists(st.dictionaries(_crowded.map(str), _records, min_size=1, max_size=8), min_size=1, max_size=3)
-    )
-    networks = st.lists(_crowded, max_size=4, unique=True)
-    return files, draw(networks), draw(networks)
-
-
-@given(_worlds(), st.data())
+@given(worlds(), st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_nothing_differs_within_the_claimed_prefix(
-    tmp_path: Path, world: tuple[list[dict[str, Any]], list[IPNetwork], list[IPNetwork]], data: st.DataObject
-) -> None:
-    files, overridden, named = world
-    paths = tuple(databases.write(tmp_path / f"{n}.mmdb", file) for n, file in enumerate(files))
-    overrides = tuple(
-        _override(str(n), country) for n, country in zip(overridden, ("FR", "IT", "NZ", "CL"), strict=False)
-    )
-    locator = Locator(GeoSettings(databases=paths, overrides=overrides, default=DEFAULT), named)
-    all_networks = [ip_network(text) for file in files for text in file] + overridden + named
+def test_nothing_differs_within_the_claimed_prefix(tmp_path: Path, world: World, data: st.DataObject) -> None:
+    locator = locator_of(world, tmp_path)
     for _ in range(3):
-        _check_claim(locator, data.draw(_near(all_networks)), data)
+        _check_claim(locator, data.draw(near(networks_of(world))), data)
 
 
 @given(
@@ -316,18 +268,6 @@ def test_nothing_differs_within_the_claimed_prefix_of_the_bundled_database(
     address: IPAddress, data: st.DataObject
 ) -> None:
     _check_claim(_bundled(), address, data)
-
-
-def _near(networks: list[IPNetwork]) -> st.SearchStrategy[IPAddress]:
-    def address(network: IPNetwork, noise: int) -> IPAddress:
-        return network.network_address + noise % network.num_addresses
-
-    carriers = st.builds(
-        lambda network, noise: network.network_address + noise % network.num_addresses,
-        st.sampled_from(transition.NETWORKS),
-        st.integers(0, 2**112),
-    )
-    return st.builds(address, st.sampled_from(networks), st.integers(0, 2**128)) | carriers
 
 
 def _check_claim(locator: Locator, address: IPAddress, data: st.DataObject) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -174,6 +175,71 @@ async def test_watching_looks_after_every_pause(path: Path) -> None:
     assert len(pauses) >= 2
     assert set(pauses) == {7.0}
     assert _country(source) == "DE"
+
+
+async def test_watching_maps_the_networks_of_every_locator(path: Path) -> None:
+    source = _source(path)
+    mapped = asyncio.Event()
+    replaced: list[Locator] = []
+    source.subscribe(replaced.append)
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(0)
+        if source.current.network_map is not None:
+            if replaced:
+                mapped.set()
+            else:
+                databases.write(path, {"81.2.0.0/16": databases.FLAT})
+
+    first = source.current
+    watching = asyncio.create_task(source.watch(pause))
+    async with asyncio.timeout(10):
+        await mapped.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert first.network_map is not None
+    assert source.current is not first
+    assert source.current.network_map is not None
+    assert _country(source) == "DE"
+
+
+async def test_a_locator_that_is_replaced_meanwhile_gets_no_map(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _source(path)
+    first = source.current
+
+    async def replaced_meanwhile(work: Callable[[], bool]) -> bool:
+        source.current = Locator(GeoSettings(databases=(str(path),)))
+        return work()
+
+    monkeypatch.setattr("gslb.geo.reload.aside", replaced_meanwhile)
+    assert not await source.map_networks()
+    assert first.network_map is None
+    assert source.current.network_map is None
+
+
+async def test_without_a_map_the_databases_answer_on(path: Path) -> None:
+    source = _source(path)
+    database = source.current.databases[0]
+    for slot, value in enumerate(database.tree):
+        if value == database.node_count:
+            database.tree[slot] = slot // 2  # the tree goes in circles
+    with capture_logs() as lines:
+        assert not await source.map_networks()
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert str(path) in lines[0]["error"]
+    assert _country(source) == "GB"
+
+
+async def test_another_poll_interval_keeps_the_locator_and_its_map(path: Path) -> None:
+    source = _source(path)
+    before = source.current
+    assert await source.map_networks()
+    async with source.prepared(GeoSettings(databases=(str(path),), poll=1.0), ()) as use:
+        use()
+    assert source.current is before
+    assert source.current.network_map is not None
 
 
 async def test_a_failing_subscriber_harms_no_other(path: Path) -> None:
