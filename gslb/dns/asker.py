@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from gslb.dns import edns
+from gslb.dns.cookie import CLIENT_LENGTH
 from gslb.dns.edns import Edns
 from gslb.dns.extended_error import ExtendedError
 from gslb.dns.rules import Rules
@@ -73,7 +74,7 @@ class Asker:
         self.known = self.known or checked.good
         if checked.good:
             return "good"
-        return "bad" if len(asked.cookie) > edns.CLIENT_COOKIE_LENGTH else "new"
+        return "bad" if len(asked.cookie) > CLIENT_LENGTH else "new"
 
     def options(self, asked: Edns, rules: Rules, scope: int, error: ExtendedError | None) -> bytes:
         """The options of the answer. scope: for which the client subnet's answer holds."""

@@ -14,6 +14,9 @@ from gslb.fleet import CookieSettings
 SECRET_LENGTH = 16
 """Bytes of a secret: the key of SipHash-2-4."""
 
+CLIENT_LENGTH = 8
+"""Bytes of the client's part; what is longer brings a server's as well (RFC 7873 4)."""
+
 LIFETIME = 3600
 """Seconds for which a server cookie is good (RFC 9018 4.3)."""
 
@@ -27,7 +30,6 @@ MEMO_ENTRIES = 20_000
 """The most cookies remembered as good; reaching it forgets them all, which costs checking them again."""
 
 _FORMERR = 1
-_CLIENT_LENGTH = 8
 _SHORTEST_SERVER_LENGTH, _LONGEST_SERVER_LENGTH = 8, 32
 _VERSION = 1
 # Client cookie, version, three reserved bytes, timestamp; the hash of these and of the address follows.
@@ -49,7 +51,7 @@ class Checked:
 
 def is_well_formed(option: bytes) -> bool:
     """Whether the data of a COOKIE option has a length that it may have (RFC 7873 4, 5.2.2)."""
-    server_length = len(option) - _CLIENT_LENGTH
+    server_length = len(option) - CLIENT_LENGTH
     return server_length == 0 or _SHORTEST_SERVER_LENGTH <= server_length <= _LONGEST_SERVER_LENGTH
 
 
@@ -107,7 +109,7 @@ class Cookies:
         return None
 
     def _make(self, option: bytes, address_packed: bytes, now: float) -> bytes:
-        signed = _SIGNED.pack(option[:_CLIENT_LENGTH], _VERSION, int(now) & 0xFFFFFFFF)
+        signed = _SIGNED.pack(option[:CLIENT_LENGTH], _VERSION, int(now) & 0xFFFFFFFF)
         return signed + _hash(signed + address_packed, self._keys[0])
 
 

@@ -13,7 +13,6 @@ from gslb.geo.location import IPAddress
 FORMERR = 1
 DO = 0x8000
 NSID, CLIENT_SUBNET, COOKIE, TCP_KEEPALIVE, EXTENDED_ERROR = 3, 8, 10, 11, 15
-CLIENT_COOKIE_LENGTH = 8
 _FAMILIES = {1: (4, 32), 2: (16, 128)}
 
 

@@ -57,7 +57,8 @@ class Responder:
         self._clock = clock
         self._node = node
         self._random_secret = secrets.token_bytes(16)
-        self._hits = self._overflows = self._told_at = 0
+        self._hits = self._overflows = 0
+        self._told_at: dict[str, int] = {}
         self.queries = self.silences = self.truncations = 0
         self.responses: Counter[int] = Counter()
         self.served: Counter[tuple[str, str]] = Counter()
@@ -232,9 +233,10 @@ class Responder:
         return self._completed(rules, query, asker, messages)
 
     def _tell_of_transfer(self, event: str, zone: Zone, asker: Asker, now: float) -> None:
-        """At most one line a second: anybody can ask, and over UDP in anybody's name."""
-        if int(now) != self._told_at:
-            self._told_at = int(now)
+        """At most one line of a kind a second: anybody can ask, and over UDP in anybody's name; but who is
+        refused must not keep from the log who is not."""
+        if int(now) != self._told_at.get(event):
+            self._told_at[event] = int(now)
             log.info(event, zone=service_text(zone.apex), source=asker.source, key=asker.key)
 
     def _completed(

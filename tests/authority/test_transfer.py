@@ -20,6 +20,7 @@ import dns.versioned
 import dns.xfr
 import dns.zone
 import pytest
+import structlog.testing
 from fleets import NOW, ZONE, authority, drained, fleet, state, world
 
 from gslb.clock import FakeClock, SystemClock
@@ -324,6 +325,17 @@ async def test_a_service_that_cannot_be_answered_now_breaks_the_transfer_off(ser
     query = dns.message.make_query("shop.test", "AXFR")
     answer = await dns.asyncquery.tcp(query, "127.0.0.1", 5, port)
     assert answer.rcode() == dns.rcode.SERVFAIL
+
+
+def test_a_flood_of_refusals_is_a_line_a_second_and_hides_no_transfer():
+    who = Responder(authority(secondary_fleet()), FakeClock(NOW))
+    wire = dns.message.make_query("shop.test", "AXFR").to_wire()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            list(who.respond_stream(wire, "192.0.2.1", 4000))
+        list(who.respond_stream(wire, "127.0.0.1", 4000))
+    assert [line["event"] for line in lines] == ["transfer refused", "transfer"]
+    assert dict(who.transfers) == {"refused": 5, "served": 1}
 
 
 def test_a_long_transfer_is_signed_with_the_time_at_which_its_messages_are_made():
