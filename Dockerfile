@@ -1,8 +1,11 @@
 # syntax=docker/dockerfile:1
 FROM python:3.13-slim AS build
 WORKDIR /source
+# What compiles the loop that answers over UDP; without it the image would answer in Python alone.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/gslb
-COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY pyproject.toml setup.py README.md LICENSE NOTICE ./
 COPY gslb gslb
 COPY edge edge
 RUN /opt/gslb/bin/pip install --no-cache-dir --no-compile . \

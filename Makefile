@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
+COMPILED := $(wildcard gslb/dns/compiled/*.pyx gslb/dns/compiled/*.pxd)
+SANITIZED := build/sanitized
+SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: demo demo-check test lint types contracts check fuzz bench-dns clean help
+.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
 	@echo "make demo-check  bring it up, try everything out, and end it"
 	@echo "make test        run the tests"
+	@echo "make test-native run those of the compiled path with memory errors and undefined behaviour found"
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
 	@echo "make bench-dns   what an answer costs, beside gdnsd, Knot DNS and PowerDNS; BENCH_DNS='--rounds 3'"
@@ -24,6 +28,23 @@ demo-check: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# The modules with sanitizers are built beside a copy of what they belong to, and not over those in use.
+test-native: $(VENV)/.dev
+	@for library in libasan libubsan; do \
+	  case $$($(CC) -print-file-name=$$library.so) in /*) ;; *) \
+	    echo "make test-native needs a C compiler with $$library: GCC, or name one with CC="; exit 1 ;; esac; done
+	@rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	@tar -cf - --exclude='*.so' --exclude=__pycache__ gslb edge tests bench docs regions.yaml README.md LICENSE \
+	  NOTICE setup.py pyproject.toml | tar -xf - -C $(SANITIZED)
+	@echo "Compiling with sanitizers; this takes about a minute."
+	@cd $(SANITIZED) && CC="$(CC)" CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" \
+	  $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	@cd $(SANITIZED) && \
+	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc GSLB_TEST_NATIVE=1 \
+	  $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider tests/native tests/authority/test_conformance.py \
+	  tests/authority/test_packet_fuzz.py --ignore tests/native/test_soak.py
 
 check: lint types contracts
 
@@ -50,15 +71,16 @@ $(BIN)/python:
 	  { echo "gslb needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
-	@echo "Installing what the demo needs into $(VENV); this takes about half a minute, once."
+$(VENV)/.demo: pyproject.toml setup.py $(COMPILED) | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV); this takes about a minute, once."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing what the tests need into $(VENV); this takes about a minute, once."
+$(VENV)/.dev: pyproject.toml setup.py $(COMPILED) | $(BIN)/python
+	@echo "Installing what the tests need into $(VENV); this takes a minute or two, once."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
 clean:
+	rm -f gslb/dns/compiled/*.c gslb/dns/compiled/*.so
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

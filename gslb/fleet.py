@@ -246,12 +246,14 @@ class GeoSettings:
     """databases: paths, consulted in order, what one leaves unknown the next may fill; empty = bundled.
 
     default: for private and unknown addresses. poll: seconds between looks for replaced files.
+    cache: the folder in which network maps are kept; `auto`: the one that the system provides; None: none.
     """
 
     databases: tuple[str, ...] = ()
     default: Location = field(default_factory=lambda: Location(source="default"))
     overrides: tuple[LocationOverride, ...] = ()
     poll: float = 5.0
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,7 @@ class DnsSettings:
     """What all DNS nodes share. udp_payload: bytes (RFC 9715). initial_round: seconds.
 
     version: the text of version.bind, None to refuse. watch: seconds between looks at the files, None never.
+    udp_threads: of the compiled loop on each socket, None for one per core; pin_threads: each to its core.
     """
 
     nodes: Mapping[str, Node]
@@ -334,6 +337,8 @@ class DnsSettings:
     tcp: TcpSettings = field(default_factory=TcpSettings)
     keys: Mapping[str, TransferKey] = field(default_factory=dict)
     watch: float | None = 1.0
+    udp_threads: int | None = None
+    pin_threads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

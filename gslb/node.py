@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
+from gslb.aside import aside
 from gslb.clock import Clock
+from gslb.dns.answer_cache import AnswerCache
 from gslb.dns.authority import Authority
 from gslb.dns.responder import Responder
 from gslb.dns.tcp import TcpListener
@@ -15,12 +19,16 @@ from gslb.dns.udp import UdpListener
 from gslb.dns.zones import Zones, load_zones
 from gslb.errors import GslbError
 from gslb.fleet import Fleet, Node, SocketAddress, TcpSettings
+from gslb.geo.locator import Locator
 from gslb.geo.reload import LocatorSource
 from gslb.health.prober import Prober
 from gslb.health.targets import node_targets
 from gslb.reload import Configuration
 from gslb.store.state import StateStore
 from gslb.world import RegionState, World
+
+if TYPE_CHECKING:
+    from gslb.dns.compiled_path import CompiledPath
 
 log = structlog.get_logger(__name__)
 
@@ -40,21 +48,34 @@ def node_of(fleet: Fleet, name: str | None) -> Node:
     return nodes[name]
 
 
+def _compiled_path() -> CompiledPath | None:
+    """The compiled loop, if it was built for this Python."""
+    try:
+        from gslb.dns.compiled_path import CompiledPath
+    except ModuleNotFoundError:
+        return None
+    return CompiledPath()
+
+
 class DnsNode:
     """Runs on one event loop; queries over UDP are answered by threads of their own."""
 
-    def __init__(self, fleet: Fleet, node: Node, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, node: Node, clock: Clock, *, plain: bool = False) -> None:
+        """plain: whether to answer in plain Python also where the compiled loop was built."""
         self.fleet = fleet
         self.node = node
         self.clock = clock
         self.started_at = clock.now()
         self.zones = load_zones(fleet)
         self.locators = LocatorSource(fleet.geo, fleet.networks())
+        # The one that is answered by, which follows the current one as soon as its answers are prepared.
+        self.locator = self.locators.current
         self.store = StateStore(fleet, node.name, clock, publishes_verdicts=True)
         self.prober = Prober(
             node_targets(fleet), node.name, clock, self.store.observe, int(self.started_at * 1000)
         )
-        self.responder = Responder(self._authority(self.store.world), clock, node.name)
+        self.compiled = None if plain else _compiled_path()
+        self.responder = Responder(self._authority(self.store.world), clock, node.name, self.compiled)
         self.udp: list[UdpListener] = []
         self.tcp: list[TcpListener] = []
         for address in node.listen:
@@ -65,13 +86,37 @@ class DnsNode:
         self.answering = False
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
+        self._renewing: set[asyncio.Task[None]] = set()
+        self._prepared: AnswerCache | None = None
+        self._refreshing: asyncio.Handle | None = None
+
+    @property
+    def path(self) -> str:
+        """How queries over UDP are answered, in words."""
+        if self.compiled is None:
+            return "plain Python"
+        return f"compiled, threads for each socket: {self._threads}"
+
+    @property
+    def _threads(self) -> int:
+        if self.compiled is None:
+            return 1
+        from gslb.dns.compiled_path import threads_of
+
+        return threads_of(self.fleet.dns, len(self.node.listen))
 
     def _authority(self, world: World) -> Authority:
-        return Authority(self.fleet, self.zones, self.locators.current, world)
+        return Authority(self.fleet, self.zones, self.locator, world)
 
     def _bind(self, address: SocketAddress, settings: TcpSettings) -> Sockets:
         """Both sockets of an address. TCP has the port of UDP, also where the address asks for any."""
-        udp = UdpListener(address, self.responder)
+        udp = UdpListener(
+            address,
+            self.responder,
+            self.compiled,
+            threads=self._threads,
+            pinned=self.fleet.dns.pin_threads,
+        )
         try:
             return udp, TcpListener(SocketAddress(address.host, udp.port), self.responder, settings)
         except GslbError:
@@ -80,19 +125,50 @@ class DnsNode:
 
     def _use_world(self, world: World) -> None:
         before = self.responder.authority.world
-        self.responder.use(self._authority(world))
+        prepared, self._prepared = self._prepared, None
+        self.responder.use(self._authority(world), prepared)
+        if self._refreshing is None:
+            self._refresh()
         for name, state in world.regions.items():
             _tell_of_change(before.region(name), state)
+
+    def _refresh(self) -> None:
+        """Make stale answers anew, a few at a time, as everything else goes on."""
+        more = self.responder.refresh()
+        self._refreshing = asyncio.get_running_loop().call_soon(self._refresh) if more else None
+
+    def _use_locator(self, locator: Locator) -> None:
+        """A new one, or one that has its network map now."""
+        renewing = asyncio.create_task(self._renew(locator), name="answers by new geo databases")
+        self._renewing.add(renewing)
+        renewing.add_done_callback(self._renewing.discard)
+        renewing.add_done_callback(_tell_of_failure)
+
+    async def _renew(self, locator: Locator) -> None:
+        """Until the answers are prepared, those by the locator before are given, and those of every world
+        and fleet that come meanwhile."""
+        while locator is self.locators.current:
+            authority = Authority(self.fleet, self.zones, locator, self.store.world)
+            if self.responder.serves(authority):
+                if locator.network_map is not None:
+                    await aside(locator.network_map.examples)
+                return
+            prepared = await aside(partial(self.responder.prepare, authority))
+            if prepared.serves(Authority(self.fleet, self.zones, locator, self.store.world)):
+                self.locator = locator
+                self.responder.use(self._authority(self.store.world), prepared)
+                return
 
     async def start(self) -> None:
         """Learn what can be learnt in `initial_round` seconds, then begin to answer."""
         self.store.subscribe(self._use_world)
-        self.locators.subscribe(lambda _: self.responder.use(self._authority(self.store.world)))
+        self.locators.subscribe(self._use_locator)
+        # First: a network map that has to be made is made while the others wait for their first answers.
+        self._tasks = [asyncio.create_task(self.locators.watch(), name="geo databases")]
         await self.store.start()
         await self.prober.initial_round(self.fleet.dns.initial_round)
-        self._tasks = [
+        self._tasks += [
             asyncio.create_task(self.prober.run(), name="prober"),
-            asyncio.create_task(self.locators.watch(), name="geo databases"),
             asyncio.create_task(self.configuration.watch(), name="configuration"),
         ]
         for task in self._tasks:
@@ -101,9 +177,16 @@ class DnsNode:
             _start(udp)
         for tcp in self.tcp:
             await tcp.start()
+        if self.locators.current.network_map is not None:
+            self._use_locator(self.locators.current)
         self.answering = True
         self.configuration.start()
-        log.info("answering", node=self.node.name, listen=[str(udp.address) for udp in self.udp])
+        log.info(
+            "answering",
+            node=self.node.name,
+            listen=[str(udp.address) for udp in self.udp],
+            path=self.path,
+        )
 
     async def stop(self) -> None:
         """Stop answering, then everything else."""
@@ -114,9 +197,11 @@ class DnsNode:
             await tcp.stop()
         for udp in self.udp:
             await asyncio.to_thread(udp.stop)
-        for task in self._tasks:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        for task in (*self._tasks, *self._renewing):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._renewing, return_exceptions=True)
         await self.store.stop()
         log.info("stopped", node=self.node.name)
 
@@ -130,20 +215,22 @@ class DnsNode:
         await asyncio.gather(*self._leaving)
         added = await self._open(fleet)
         try:
-            async with self.locators.prepared(fleet.geo, fleet.networks()) as use_locator:
+            async with self.locators.prepared(fleet.geo, fleet.networks()) as (locator, use_locator):
                 targets = node_targets(fleet)
                 await self.prober.first_look(targets, fleet.dns.initial_round)
                 heard = await self.store.read_ahead(fleet)
-                self._rehearse(fleet, zones)
+                prepared = await self._rehearsed(Authority(fleet, zones, locator, self.store.world))
                 node = fleet.dns.nodes[self.node.name]
                 now, dropped = self._sockets_of(node, added)
                 for udp, _ in added.values():
                     _start(udp)
                 # From here on nothing waits and nothing fails.
                 use_locator()
+                self.locator = locator
                 self.fleet, self.zones, self.node = fleet, zones, node
                 self.prober.use(targets)
                 # Its new world reaches the responder with all the rest, in one swap: see _use_world.
+                self._prepared = prepared
                 self.store.use_fleet(fleet, heard)
                 self.udp, self.tcp = [udp for udp, _ in now], [tcp for _, tcp in now]
                 for tcp in self.tcp:
@@ -155,10 +242,15 @@ class DnsNode:
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
-    def _rehearse(self, fleet: Fleet, zones: Zones) -> None:
-        """Have rules and answers made of `fleet` by a responder that nobody asks: what fails, fails now."""
-        authority = Authority(fleet, zones, self.locators.current, self.store.world)
-        Responder(authority, self.clock, self.node.name)
+    async def _rehearsed(self, authority: Authority) -> AnswerCache:
+        """Have rules and answers made by a responder that nobody asks: what fails, fails now. What is being
+        asked of the node is answered ahead, so that nobody has to wait for it afterwards."""
+
+        def rehearse() -> AnswerCache:
+            Responder(authority, self.clock, self.node.name)
+            return self.responder.prepare(authority)
+
+        return await aside(rehearse)
 
     async def _open(self, fleet: Fleet) -> dict[SocketAddress, Sockets]:
         """Bind what `fleet` listens on beyond what is bound; all of it, or raise GslbError and none."""

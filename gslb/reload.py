@@ -330,11 +330,14 @@ class Configuration:
 
 
 def in_effect(running: Fleet, read: Fleet, node: Node) -> Fleet:
-    """`read`, but for what a running process cannot change: its Redis, its admin side, and who it is."""
+    """`read`, but for what a running process cannot change: its Redis, its admin side, its threads, and who
+    it is."""
     declared = read.dns.nodes.get(node.name)
     mine = replace(declared, admin=node.admin) if declared is not None else node
     nodes = MappingProxyType({**read.dns.nodes, node.name: mine})
-    return replace(read, redis=running.redis, dns=replace(read.dns, nodes=nodes))
+    threads, pinned = running.dns.udp_threads, running.dns.pin_threads
+    dns = replace(read.dns, nodes=nodes, udp_threads=threads, pin_threads=pinned)
+    return replace(read, redis=running.redis, dns=dns)
 
 
 def _files(fleet: Fleet) -> frozenset[str]:

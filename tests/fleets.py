@@ -120,6 +120,8 @@ def fleet(
 class MapLocator:
     """A locator over a list of disjoint IPv4 networks; anything else is nowhere."""
 
+    network_map = None
+
     def __init__(self, places: Mapping[str, Location]) -> None:
         self._places = {ip_network(text): location for text, location in places.items()}
         self._nowhere = Location(source="default")

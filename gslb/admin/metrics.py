@@ -35,8 +35,9 @@ class NodeCollector(Collector):
         )
         yield GaugeMetricFamily("gslb_dns_cache_answers", "Answers in the cache.", responder.cached)
         yield CounterMetricFamily(
-            "gslb_dns_cache_overflows", "Times the full cache started anew.", responder.overflows
+            "gslb_dns_cache_overflows", "Times a cache had no room for more.", responder.overflows
         )
+        yield from self._compiled()
         responses = CounterMetricFamily("gslb_dns_responses", "Responses by RCODE.", labels=["rcode"])
         for rcode, count in sorted(responder.responses.items()):
             responses.add_metric([RCODES.get(rcode, str(rcode))], count)
@@ -48,6 +49,29 @@ class NodeCollector(Collector):
             served.add_metric(list(labels), count)
         yield served
         yield from self._askers()
+
+    def _compiled(self) -> Iterator[Metric]:
+        """Of the compiled loop, what `_queries` does not include."""
+        counters = self._node.responder.counters
+        yield GaugeMetricFamily(
+            "gslb_dns_compiled", "Whether the compiled loop answers over UDP.", float(counters is not None)
+        )
+        if counters is None:
+            return
+        yield CounterMetricFamily(
+            "gslb_dns_compiled_answers", "Queries answered by the compiled loop.", counters["answered"]
+        )
+        yield CounterMetricFamily(
+            "gslb_dns_compiled_misses", "Queries it left to Python.", counters["misses"]
+        )
+        yield CounterMetricFamily(
+            "gslb_dns_compiled_overloads", "Misses dropped, as Python was behind.", counters["overloads"]
+        )
+        yield CounterMetricFamily(
+            "gslb_dns_compiled_stale_answers",
+            "Answers of the last world, while their successors were made.",
+            counters["stale"],
+        )
 
     def _askers(self) -> Iterator[Metric]:
         """What became of those who ask much, who prove their address, and who want whole zones."""

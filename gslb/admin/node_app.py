@@ -80,6 +80,7 @@ async def _state(request: web.Request) -> web.Response:
         "store": {"connected": node.store.connected, "last_error": node.store.last_error},
         "dns": {
             "listen": [str(udp.address) for udp in node.udp],
+            "path": node.path,
             "queries": responder.queries,
             "cache_hits": responder.hits,
             "answers": [

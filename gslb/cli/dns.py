@@ -22,6 +22,9 @@ def dns(
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write this file once queries are answered.")
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Answer in plain Python, also where the compiled loop is there.")
+    ] = False,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Run a DNS node: answer every client with the nearest healthy region."""
@@ -31,15 +34,15 @@ def dns(
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
     fleet = load(config)
-    asyncio.run(_serve(fleet, node_of(fleet, name), ready_file))
+    asyncio.run(_serve(fleet, node_of(fleet, name), ready_file, plain))
 
 
-async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None) -> None:
+async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None, plain: bool) -> None:
     from gslb.admin.listener import AdminServer
     from gslb.admin.node_app import node_app
     from gslb.node import DnsNode
 
-    node = DnsNode(fleet, settings, SystemClock())
+    node = DnsNode(fleet, settings, SystemClock(), plain=plain)
     admin = AdminServer(node_app(node), settings.admin) if settings.admin is not None else None
     stop = asyncio.Event()
     end_on_signals(asyncio.get_running_loop(), stop.set, node.configuration.hang_up)

@@ -92,7 +92,8 @@ def settings(fleet: Fleet, *, seal: Seal = hidden) -> Mapping[str, str]:
     """The section `settings` alone."""
     write = _Writer(seal)
     databases = tuple(_beside(fleet.file, path) for path in fleet.geo.databases)
-    geo = replace(fleet.geo, databases=databases)
+    cache = fleet.geo.cache and _beside(fleet.file, fleet.geo.cache)
+    geo = replace(fleet.geo, databases=databases, cache=cache)
     parts = {"dns": fleet.dns, "geo": geo, "redis": fleet.redis, "edge": fleet.edge}
     return dict(setting for name, part in parts.items() for setting in write.settings(name, part))
 

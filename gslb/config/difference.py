@@ -43,6 +43,8 @@ class Change:
             case "settings", ["dns", "nodes", *node, "admin"] if self.before is not None:
                 name = ".".join(node)
                 return f"admin of {name}" if self.after is not None else name
+            case "settings", ["dns", "udp_threads" | "pin_threads" as threads]:
+                return threads
             case ("pools" | "routes", _) | ("settings", ["edge", *_]):
                 return _EDGES
             case ("edges" | "regions", _) if self.sign == "~" and self._concerns_the_edges():

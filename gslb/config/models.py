@@ -110,6 +110,11 @@ class GeoSection(Entry):
     default: LocationEntry = Field(LocationEntry(), description="where private and unknown addresses are")
     overrides: list[OverrideEntry] = Field([], description="your own word on networks; beats every database")
     poll: Duration = Field(_GEO.poll, description="how often to look for replaced database files")
+    cache: Text | None = Field(
+        "auto",
+        description="folder where network maps are kept from one start to the next, relative to this file; "
+        "`auto`: the one that the system provides; `null`: they are not kept",
+    )
 
 
 class CheckTimings(Entry):

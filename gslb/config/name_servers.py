@@ -215,6 +215,12 @@ class DnsSection(Entry):
     udp_payload: Annotated[int, Field(ge=512, le=4096), WHOLE] = Field(
         _DNS.udp_payload, description="largest UDP answer, in bytes (RFC 9715)"
     )
+    udp_threads: Annotated[int | None, Field(ge=1, le=64), WHOLE] = Field(
+        None, description="threads that answer over UDP on each socket; default: one per CPU core"
+    )
+    pin_threads: bool = Field(
+        _DNS.pin_threads, description="whether each of these threads keeps to a core of its own"
+    )
     client_subnet: ClientSubnetEntry = Field(
         ClientSubnetEntry(), description="`true`, `false`, or `{enabled, trusted}`"
     )
@@ -258,6 +264,8 @@ class DnsSection(Entry):
                 {name: TransferKey(name, key.algorithm, key.secret) for name, key in self.keys.items()}
             ),
             watch=self.watch,
+            udp_threads=self.udp_threads,
+            pin_threads=self.pin_threads,
         )
 
 

@@ -79,7 +79,7 @@ def _unreadable(file: str, unreadable: UnreadableError) -> Problem:
 
 
 def _database_paths(findings: Findings, geo: GeoSettings, directory: Path) -> GeoSettings:
-    """Databases by the path that opens them; one that cannot be used is reported."""
+    """Databases and the cache by their paths; a database that cannot be used is reported."""
     paths = []
     for index, database in enumerate(geo.databases):
         where = directory / database
@@ -93,7 +93,8 @@ def _database_paths(findings: Findings, geo: GeoSettings, directory: Path) -> Ge
             if fault is not None:
                 findings.error(place, f"{shown} {fault[0]}", fault[1])
         paths.append(str(where))
-    return replace(geo, databases=tuple(paths))
+    cache = geo.cache if geo.cache in (None, "auto") else str(directory / geo.cache)
+    return replace(geo, databases=tuple(paths), cache=cache)
 
 
 def _fault(path: str) -> tuple[str, str] | None:

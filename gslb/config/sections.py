@@ -191,7 +191,8 @@ def _read_settings(findings: Findings, root: dict[str, object], sections: Sectio
             LocationOverride(override.network, override.location(f"override {override.network}"))
             for override in geo.overrides
         )
-        sections.geo = GeoSettings(tuple(geo.databases), geo.default.location("default"), overrides, geo.poll)
+        default = geo.default.location("default")
+        sections.geo = GeoSettings(tuple(geo.databases), default, overrides, geo.poll, geo.cache)
     dns = _settings(findings, root, "dns", DnsSection)
     if dns is not None:
         sections.dns = dns.settings()

@@ -1,121 +1,252 @@
-"""Answers given before, found again by the question and by what else of the client they depend on."""
+"""Finds the answer to a question from a client: kept, or else made and kept."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple
 
+from gslb.dns.answer_groups import NO_SHARE, Entry, Groups, Outcome, Question, outcome_key
 from gslb.dns.authority import Authority
 from gslb.dns.extended_error import NOT_AUTHORITATIVE
+from gslb.dns.lessons import Lessons
+from gslb.dns.outcomes import Outcomes
 from gslb.dns.packing import Packed, empty, pack
 from gslb.dns.query import Query
 from gslb.dns.reply import IN, REFUSED
-from gslb.geo.location import IPAddress, Located
-from gslb.policy.base import NOTHING, Consults
+from gslb.geo.location import IPAddress
+from gslb.geo.network_map import NetworkMap
 from gslb.policy.decision import scope_of
+from gslb.policy.preferences import HEAD, ORDER, Place
 from gslb.policy.share import share_of
 
 MOST_ENTRIES = 100_000
-"""The most packed answers kept for one world; beyond it the oldest go, and are made again if need be."""
+"""The most questions kept; beyond it the oldest go, and are looked into again if need be."""
 
 MOST_PASSING = 20_000
-"""The same for questions of which there are endlessly many and whose answers say nothing (names that do not
-exist, types without data): a flood of them drives out none of the others."""
+"""The same for questions of which there are endlessly many (names that do not exist, types without data,
+names under a wildcard): a flood of them drives out none of the others."""
+
+MOST_AHEAD = 1 << 19
+"""The most places times preferences that are ranked before anybody asks."""
 
 _EVICTED_AT_ONCE = 16
 """One part in so many goes when there is no room."""
 
+_NOBODY = IPv4Address(0)
 _REFUSED = empty(REFUSED, NOT_AUTHORITATIVE)
 
-Key = tuple[object, ...]
-Kept = TypeVar("Kept")
+
+class Found(NamedTuple):
+    """An answer, the scope it may claim, and the service that it is counted for, empty for none."""
+
+    packed: Packed
+    scope: int = 0
+    service: str = ""
 
 
 class AnswerCache:
-    """Answers that hold for one authority; a new one gets a new, empty cache.
+    """For one fleet, its zones and one locator; `use` takes it from world to world.
 
-    `varies` tells by question what of the client its answer depends on, which is a property of the
-    configuration alone; that part of the client then completes the key.
+    A question leads to one answer for everybody, or to a group (see `Group`), whose answers depend on the
+    world and on what it consults of the client.
     """
 
-    __slots__ = ("answers", "authority", "hits", "overflows", "passing", "varies")
-
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
-        self.varies: dict[Key, Consults] = {}
-        self.answers: dict[Key, Packed] = {}
-        self.passing: dict[Key, Packed] = {}
+    def __init__(
+        self, authority: Authority, lessons: Lessons | None = None, before: AnswerCache | None = None
+    ) -> None:
+        """before: the cache that this one is to follow; what still holds of it is taken over."""
+        self.lessons = lessons
+        same_places = before is not None and before.authority.locator is authority.locator
+        self.groups: Groups = Groups(
+            authority.fleet, before.groups if before is not None and same_places else None
+        )
+        self.outcomes = Outcomes(authority, self.groups, lessons)
+        self.entries: dict[Question, Entry | Packed] = {}
+        self.passing: dict[Question, Entry | Packed] = {}
+        self._overflows = 0
+        self._ahead: Iterator[int] | None = None
+        self._ranked = 0
+        self._ranking = threading.Lock()
         self.hits = 0
-        self.overflows = 0
+        self._lock = threading.Lock()
 
     @property
-    def entries(self) -> int:
-        """How many answers are kept."""
-        return len(self.answers) + len(self.passing)
+    def authority(self) -> Authority:
+        """What is answered from."""
+        return self.outcomes.authority
 
-    def still_holds(self, authority: Authority) -> bool:
-        """Whether no decision under `authority` can differ from those that were kept."""
-        kept = self.authority
+    @property
+    def overflows(self) -> int:
+        """How often there was no room for more."""
+        return self._overflows + self.outcomes.overflows
+
+    @property
+    def kept(self) -> int:
+        """How many answers there are to repeat."""
+        fixed = sum(isinstance(entry, Packed) for entry in list(self.entries.values()))
+        return fixed + len(self.passing) + len(self.outcomes.kept)
+
+    def serves(self, authority: Authority) -> bool:
+        """Whether `authority` differs by its world alone, so that `use` can take it up."""
+        mine = self.authority
         return (
-            kept.fleet is authority.fleet
-            and kept.zones is authority.zones
-            and kept.locator is authority.locator
-            and kept.world.regions is authority.world.regions
+            mine.fleet is authority.fleet
+            and mine.zones is authority.zones
+            and mine.locator is authority.locator
         )
 
-    def find(self, query: Query, address: IPAddress, now: float) -> tuple[Packed, int]:
-        """The answer to `query` for a client, and the scope it may claim: kept, else made and kept."""
-        question = (query.name, query.type, query.class_)
-        varies = self.varies.get(question)
-        if varies is None:
-            packed = self.passing.get(question)
-            if packed is not None:
-                self.hits += 1
-                return packed, 0
-            if query.class_ != IN or self.authority.zones.for_question(query.name, query.type) is None:
-                return _REFUSED, 0
-            return self._make(question, query, address, now)
-        key: Key = question
-        located: Located | None = None
-        if varies is not NOTHING:
-            if varies.location:
-                located = self.authority.locator.locate(address)
-            key = _key(question, varies, located, address)
-        packed = self.answers.get(key)
-        if packed is None or (packed.shrinks_at is not None and now >= packed.shrinks_at):
-            return self._make(question, query, address, now)
-        self.hits += 1
-        return packed, scope_of(varies, address, located.prefix_length if located is not None else 0)
+    @property
+    def complete(self) -> bool:
+        """Whether the compiled loop has the network map there is; the locator may have got it only later."""
+        return self.lessons is None or self.lessons.network_map is self.authority.locator.network_map
 
-    def _make(self, question: Key, query: Query, address: IPAddress, now: float) -> tuple[Packed, int]:
-        client = self.authority.client(address)
-        reply = self.authority.reply(query.name, query.type, query.class_, client, now)
-        varies = reply.consulted
-        packed = pack(reply, query, client.located)
-        if reply.passing and varies is NOTHING and packed.shrinks_at is None:
-            self._keep(self.passing, MOST_PASSING, question, packed)
-        else:
-            self._keep(self.varies, MOST_ENTRIES, question, varies)
-            key = _key(question, varies, client.located, address)
-            self._keep(self.answers, MOST_ENTRIES, key, packed)
-        return packed, scope_of(varies, address, client.located.prefix_length)
+    def use(self, authority: Authority, now: float) -> None:
+        """Go on in another world."""
+        self.outcomes.use(authority, now)
 
-    def _keep(self, kept: dict[Key, Kept], most: int, key: Key, value: Kept) -> None:
-        if len(kept) >= most and key not in kept:
-            self.overflows += 1
-            with suppress(RuntimeError):  # another thread was at it as well; it has made room
+    def warm(self, before: AnswerCache, now: float, wanted: Callable[[], bool]) -> None:
+        """Find ahead what was asked of the cache that this one follows, as long as it is `wanted`."""
+        asked = list(before.entries)
+        clients = [(each.question, each.client.address) for each in list(before.outcomes.kept.values())]
+        somebody = clients[0][1] if clients else _NOBODY
+        for question, address in (*clients, *((question, somebody) for question in asked)):
+            if not wanted():
+                break
+            self._find(question, address, now, missed=True)
+        while wanted() and self.rank_ahead():
+            pass
+        self.groups.let_go()
+
+    def rank_ahead(self, most: int = 16) -> bool:
+        """Work out for some more places what is preferred there, before anybody asks from there; whether
+        there are more. Only with a network map, whose examples are known."""
+        network_map = self.authority.locator.network_map
+        if network_map is None or not network_map.has_examples or not self._ranking.acquire(blocking=False):
+            return False
+        try:
+            if self._ahead is None:
+                self._ahead = self._unranked(network_map)
+            done = sum(1 for _ in islice(self._ahead, most))
+            if done < most:
+                self._ahead = None
+            return done == most
+        finally:
+            self._ranking.release()
+
+    def _unranked(self, network_map: NetworkMap) -> Iterator[int]:
+        """Ranks one place at each step, of all preferences that there are."""
+        examples = network_map.examples()
+        for preferences in self.groups.preferences[self._ranked :]:
+            if (self._ranked + 1) * len(examples) > MOST_AHEAD:
+                return
+            levels = (ORDER,) if preferences.divided else (HEAD, ORDER) if preferences.few else (HEAD,)
+            for vantage, address in examples.items():
+                for level in levels:
+                    rank = preferences.known[level].get(vantage)
+                    if rank is None:
+                        rank = preferences.rank(level, vantage, self.authority.client(address))
+                    if self.lessons is not None:
+                        self.lessons.rank(preferences, level, vantage, rank)
+                yield vantage
+            self._ranked += 1
+
+    def find(self, query: Query, address: IPAddress, now: float, *, missed: bool = False) -> Found:
+        """The answer to `query` for a client. missed: whether the compiled loop did not know it."""
+        if query.class_ != IN:
+            return Found(_REFUSED)
+        return self._find((query.name, query.type), address, now, missed)
+
+    def _find(self, question: Question, address: IPAddress, now: float, missed: bool) -> Found:
+        entry = self.entries.get(question) or self.passing.get(question)
+        if entry is None:
+            if self.authority.zones.for_question(*question) is None:
+                return Found(_REFUSED)
+            entry = self._begin(question, address, now)
+        elif isinstance(entry, Packed):
+            self.hits += 1
+        if missed and self.lessons is not None:
+            self.lessons.question(question, entry, passing=question in self.passing)
+        if isinstance(entry, Packed):
+            return Found(entry)
+        made = self.outcomes.made
+        found = self._outcome(entry, question, address, now, missed)
+        if made == self.outcomes.made:
+            self.hits += 1
+        return found
+
+    def _begin(self, question: Question, address: IPAddress, now: float) -> Entry | Packed:
+        """What a question that was not met before leads to."""
+        name, rtype = question
+        authority = self.authority
+        reply = authority.reply(name, rtype, IN, authority.client(address), now)
+        entry = self.groups.entry(question, reply) or pack(reply, name, rtype, IN)
+        kept, most = (self.passing, MOST_PASSING) if reply.passing else (self.entries, MOST_ENTRIES)
+        with self._lock:
+            if len(kept) >= most:
+                self._overflows += 1
                 for oldest in list(islice(kept, max(1, most // _EVICTED_AT_ONCE))):
-                    kept.pop(oldest, None)
-        kept[key] = value
+                    gone = kept.pop(oldest)
+                    self.groups.forget(oldest, gone)
+                    if isinstance(gone, Entry):
+                        self.outcomes.forget(gone.group)
+            kept[question] = entry
+        return entry
 
+    def _outcome(
+        self, entry: Entry, question: Question, address: IPAddress, now: float, missed: bool
+    ) -> Found:
+        """A group's answer: by the region that the client's place prefers to all others, and only where that
+        does not tell enough, by the whole order."""
+        group = entry.group
+        preferences, share = group.preferences, NO_SHARE
+        if group.consults.share:
+            share = share_of(address)
+        if preferences is None:
+            outcome = self._at(outcome_key(group.number, HEAD, 0, share), question, address, now, missed)
+            return _found(entry, outcome, address, 0)
+        place, prefix_length = self._place(address)
+        for level in (HEAD, ORDER):
+            if level == HEAD and preferences.divided:
+                continue
+            rank = preferences.known[level].get(place)
+            if rank is None:
+                rank = preferences.rank(level, place, self.authority.client(address))
+            if missed and self.lessons is not None and isinstance(place, int):
+                self.lessons.rank(preferences, level, place, rank)
+            outcome = self._at(outcome_key(group.number, level, rank, share), question, address, now, missed)
+            if outcome.packed is not None:
+                break
+        return _found(entry, outcome, address, prefix_length)
 
-def _key(question: Key, varies: Consults, located: Located | None, address: IPAddress) -> Key:
-    """The question, completed by that part of the client which the answer depends on."""
-    key = question
-    if varies.location and located is not None:
+    def _at(self, key: int, question: Question, address: IPAddress, now: float, missed: bool) -> Outcome:
+        outcome = self.outcomes.find(key, question, None, now)
+        if outcome is None:
+            outcome = self.outcomes.find(key, question, self.authority.client(address), now)
+            assert outcome is not None
+        elif missed:
+            self.outcomes.teach(key, outcome)
+        return outcome
+
+    def _place(self, address: IPAddress) -> tuple[Place, int]:
+        """Where a client is, as `Preferences` want it, and how long a prefix around it is there as well."""
+        locator = self.authority.locator
+        network_map = locator.network_map
+        if network_map is not None:
+            number = int(address)
+            key = network_map.key4(number) if address.version == 4 else network_map.key6(number >> 64)
+            if key >> 8:
+                return key >> 8, key & 0xFF
+        located = locator.locate(address)
         # Locators intern locations and networks, so that identity is equality, and cheap.
-        key = (*key, id(located.location), id(located.network), id(located.carrier))
-    if varies.share:
-        key = (*key, share_of(address))
-    return key
+        return (id(located.location), id(located.network), id(located.carrier)), located.prefix_length
+
+
+def _found(entry: Entry, outcome: Outcome, address: IPAddress, prefix_length: int) -> Found:
+    packed = outcome.packed
+    assert packed is not None
+    # That nobody can answer holds for every client.
+    scope = 0 if packed.flags & 15 else scope_of(entry.group.consults, address, prefix_length)
+    return Found(packed, scope, entry.service)

@@ -17,6 +17,9 @@ CLASSIC_PAYLOAD = 512
 
 LONGEST_MESSAGE = 65535
 
+UNANSWERED_PORTS = frozenset({0, 7, 13, 17, 19, 37, 464})
+"""Of services that answer whatever comes (echo, chargen and so on): to answer them is to begin a loop."""
+
 
 class Asker:
     """The sender of one packet, as far as it is known yet.
@@ -26,13 +29,17 @@ class Asker:
     more than it must be.
     """
 
-    __slots__ = ("brief", "cookie", "key", "known", "signer", "source", "stream", "subnet")
+    __slots__ = ("brief", "cookie", "key", "known", "missed", "signer", "source", "stream", "subnet")
 
-    def __init__(self, source: str, stream: bool) -> None:
-        """source: the address, as the socket tells it. stream: over TCP, where nobody can pretend."""
+    def __init__(self, source: str, stream: bool, missed: bool = False) -> None:
+        """source: the address, as the socket tells it. stream: over TCP, where nobody can pretend.
+
+        missed: whether the compiled loop could not answer it.
+        """
         self.source = source.partition("%")[0]
         self.stream = stream
         self.known = stream
+        self.missed = missed
         self.subnet: edns.ClientSubnet | None = None
         self.cookie: bytes | None = None
         self.key: str | None = None

@@ -77,6 +77,11 @@ class Cookies:
         # By option and address: from when until when the outcome holds (seconds since 1970), and it.
         self._memo: dict[tuple[bytes, bytes], tuple[float, float, Checked]] = {}
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """All that are good; the first one signs."""
+        return tuple(self._keys)
+
     def check(self, option: bytes, address_packed: bytes, now: float) -> Checked:
         """Look at the data of a query's COOKIE option; raises WireError (FORMERR) if its length cannot be.
 

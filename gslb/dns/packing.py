@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from gslb.dns.extended_error import ExtendedError
 from gslb.dns.message_writer import MessageWriter
+from gslb.dns.name import ROOT, Name
 from gslb.dns.query import AA, HEADER_LENGTH, OPCODE_BITS, QR, RD, TC, Query
+from gslb.dns.rdata import AddressData
 from gslb.dns.reply import Reply
-from gslb.geo.location import Located
+from gslb.dns.zone import RRset
 
 _HEAD = struct.Struct("!6H")
+_ADDRESS = struct.Struct("!HHHIH")
+_AT_QUESTION = 0xC000 | HEADER_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Cut:
     truncated: bool
 
 
-_NOTHING = Cut(0, 0, 0, 0, False)
+_NOTHING, _TRUNCATED = Cut(0, 0, 0, 0, False), Cut(0, 0, 0, 0, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,7 @@ class Packed:
 
     cuts: where it may end, the longest first; always at least the whole.
     shrinks_at: from then on (seconds since 1970) the TTLs inside are too long. served: the service and the
-    region answered, for counting. kept: what the cache's key names by identity, held so that the identity
-    stays taken.
+    region answered, for counting; others may share the answer with that service.
     """
 
     flags: int
@@ -48,33 +51,46 @@ class Packed:
     shrinks_at: float | None = None
     served: tuple[str, str] | None = None
     extended_error: ExtendedError | None = None
-    kept: Located | None = None
 
 
-def pack(reply: Reply, query: Query, located: Located | None = None) -> Packed:
-    """A reply to `query` in wire form, names compressed against the question."""
+def pack(reply: Reply, name: Name, rtype: int, class_: int) -> Packed:
+    """A reply to a question (its name in lower case) in wire form, names compressed against the question."""
     sections = (reply.answer, reply.authority, reply.additional)
     answers, authorities, additionals = (sum(len(each.data) for each in section) for section in sections)
     flags = QR | (AA if reply.authoritative else 0) | reply.rcode
+    shrinks_at = (
+        reply.decision.shrinks_at if reply.decision is not None and reply.served is not None else None
+    )
+    if answers and not authorities and not additionals and _addresses_only(reply, name):
+        (rrset,) = reply.answer
+        tail = b"".join(_address_record(rrset, class_, data) for data in rrset.data)
+        only = Cut(len(tail), answers, 0, 0, False)
+        return Packed(flags, tail, (only, _TRUNCATED), shrinks_at, reply.served, reply.extended_error)
     writer = MessageWriter()
-    writer.write_question(query.name, query.type, query.class_)
+    writer.write_question(name, rtype, class_)
     start = writer.offset
     for section in sections:
         for rrset in section:
             for data in rrset.data:
-                writer.write_record(rrset.owner, rrset.type, query.class_, rrset.ttl, data)
+                writer.write_record(rrset.owner, rrset.type, class_, rrset.ttl, data)
     wire = bytes(writer.data)
     whole = Cut(len(wire) - start, answers, authorities, additionals, False)
     cuts = tuple(reversed([*_shorter(reply, wire, start), whole]))
-    return Packed(
-        flags,
-        wire[start:],
-        cuts,
-        reply.decision.shrinks_at if reply.decision is not None and reply.served is not None else None,
-        reply.served,
-        reply.extended_error,
-        located,
+    return Packed(flags, wire[start:], cuts, shrinks_at, reply.served, reply.extended_error)
+
+
+def _addresses_only(reply: Reply, name: Name) -> bool:
+    """Whether all there is to pack are addresses of the question's own name: most answers are so."""
+    return (
+        len(reply.answer) == 1
+        and reply.answer[0].owner == name != ROOT
+        and all(isinstance(data, AddressData) for data in reply.answer[0].data)
     )
+
+
+def _address_record(rrset: RRset, class_: int, data: AddressData) -> bytes:
+    packed = data.packed
+    return _ADDRESS.pack(_AT_QUESTION, rrset.type, class_, rrset.ttl, len(packed)) + packed
 
 
 def _shorter(reply: Reply, wire: bytes, start: int) -> Iterator[Cut]:

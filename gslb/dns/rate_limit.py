@@ -16,6 +16,7 @@ MEMO_ENTRIES = 50_000
 
 
 _MOST_BEGUN = 10
+_IPV4_MAPPED = 0xFFFF  # the upper 96 bits of an IPv6 address that carries an IPv4 address (RFC 4291 2.5.5.2)
 
 
 class Outcome(Enum):
@@ -42,7 +43,7 @@ class Limited:
     per_second: int
 
 
-class _Window:
+class Window:
     """What was sent in one second. Invariant: nothing is counted for a network before something is sent to
     it, so that the ceiling on what is sent bounds the counts too."""
 
@@ -72,12 +73,15 @@ class RateLimiter:
     def __init__(self, settings: RateLimitSettings) -> None:
         """`settings.enabled` is for the caller to look at: whoever asks here wants limits."""
         self._settings = settings
+        # Plain attributes: judging is on the path of every response.
+        self._answers_limit, self._errors_limit = settings.responses_per_second, settings.errors_per_second
+        self._ceiling = settings.ceiling
         self._exempt4, self._exempt6 = _prefixes(4, settings), _prefixes(6, settings)
         self._ipv4_host_bits = 32 - settings.ipv4_prefix_length
         self._ipv6_host_bits = 128 - settings.ipv6_prefix_length
-        self._networks: dict[str, int | None] = {}
-        self._window = _Window(0)
-        self._before = _Window(0)
+        self._networks: dict[str | bytes, int | None] = {}
+        self._window = Window(0)
+        self._before = Window(0)
         self._begun: deque[Limited] = deque(maxlen=_MOST_BEGUN)
         # What is counted twice over: a number that a thread writes late is put right by the next one.
         self._sent_total, self._exempt_total = count(1), count(1)
@@ -88,11 +92,20 @@ class RateLimiter:
         self.slipped = 0
         self.dropped = {"network": 0, "ceiling": 0}
 
-    def judge(self, source: str, error: bool, now: float) -> Outcome:
-        """What becomes of a response to `source`, an address as its socket gave it.
+    def judge(self, source: str | bytes, error: bool, now: float) -> Outcome:
+        """What becomes of a response to `source`, an address as its socket gave it, or packed.
 
         error: whether the response is one (NXDOMAIN, REFUSED, FORMERR …). now: seconds, from any origin.
         """
+        return self.judge_in(self.window(now), source, error)
+
+    def window(self, now: float) -> Window:
+        """What responses at a moment are counted in: see `judge_in`."""
+        window = self._window
+        return window if int(now) == window.second else self._window_of(int(now))
+
+    def judge_in(self, window: Window, source: str | bytes, error: bool) -> Outcome:
+        """What `judge` says, for who answers many at the same moment."""
         try:
             network = self._networks[source]
         except KeyError:
@@ -100,22 +113,21 @@ class RateLimiter:
         if network is None:
             self.exempt = next(self._exempt_total)
             return _SEND
-        window = self._window
-        if int(now) != window.second:
-            window = self._window_of(int(now))
         if window.full:
             return self._over_ceiling(next(window.responses))
-        counts = window.errors if error else window.answers
+        counts, limit = window.answers, self._answers_limit
+        if error:
+            counts, limit = window.errors, self._errors_limit
         counter = counts.get(network)
         if counter is None:
             counter = counts.setdefault(network, count(1))
-        over = next(counter) - self._limit(error)
-        if over > 0:
-            return self._over_limit(window, network, error, over)
+        number = next(counter)
+        if number > limit:
+            return self._over_limit(window, network, error, number - limit)
         number = next(window.responses)
-        if number >= self._settings.ceiling:
+        if number >= self._ceiling:
             window.full = True
-            if number > self._settings.ceiling:  # another thread was faster
+            if number > self._ceiling:  # another thread was faster
                 return self._over_ceiling(number)
         self.sent = next(self._sent_total)
         return _SEND
@@ -142,16 +154,16 @@ class RateLimiter:
         """How many counts are kept for the current second: never more than the ceiling."""
         return len(self._window.answers) + len(self._window.errors)
 
-    def _window_of(self, second: int) -> _Window:
+    def _window_of(self, second: int) -> Window:
         window = self._window
         # A thread that read the clock just before the second ended must not bring that second back.
         if window.second - second in (0, 1):
             return window
-        self._before = window if second - window.second == 1 else _Window(second - 1)
-        self._window = _Window(second)
+        self._before = window if second - window.second == 1 else Window(second - 1)
+        self._window = Window(second)
         return self._window
 
-    def _over_limit(self, window: _Window, network: int, error: bool, over: int) -> Outcome:
+    def _over_limit(self, window: Window, network: int, error: bool, over: int) -> Outcome:
         if network not in window.limited:
             window.limited.add(network)
             if not window.told and network not in self._before.limited:
@@ -177,30 +189,31 @@ class RateLimiter:
         self.dropped[by] = next(self._dropped_total[by])
         return _DROP
 
-    def _remember(self, source: str) -> int | None:
+    def _remember(self, source: str | bytes) -> int | None:
         if len(self._networks) >= MEMO_ENTRIES:
             self._networks.clear()
         network = self._networks[source] = self._network_of(source)
         return network
 
-    def _network_of(self, source: str) -> int | None:
+    def _network_of(self, source: str | bytes) -> int | None:
         """The number of `source`'s client network; None if it is exempt.
 
         The number is the prefix's bits for IPv4, and their complement, which is below 0, for IPv6. Under a
         flood of forged addresses every source is new, so this is kept cheap.
         """
-        if ":" in source:
-            address = IPv6Address(source.partition("%")[0])
-            if address.ipv4_mapped is None:
-                number = int(address)
-                return None if _holds(self._exempt6, number) else ~(number >> self._ipv6_host_bits)
-            number = int(address.ipv4_mapped)
+        if isinstance(source, bytes):
+            number, ipv6 = int.from_bytes(source), len(source) == 16
+        elif ":" in source:
+            number, ipv6 = int(IPv6Address(source.partition("%")[0])), True
         else:
-            number = _ipv4_number(source)
+            number, ipv6 = _ipv4_number(source), False
+        if ipv6 and number >> 32 != _IPV4_MAPPED:
+            return None if _holds(self._exempt6, number) else ~(number >> self._ipv6_host_bits)
+        number &= 0xFFFFFFFF
         return None if _holds(self._exempt4, number) else number >> self._ipv4_host_bits
 
     def _limit(self, error: bool) -> int:
-        return self._settings.errors_per_second if error else self._settings.responses_per_second
+        return self._errors_limit if error else self._answers_limit
 
     def _text(self, network: int) -> str:
         if network >= 0:

@@ -28,6 +28,25 @@ A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, DNAME, OPT, DS = 1, 2, 5, 6, 12, 15,
 RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, ANY, CAA, HINFO = 46, 47, 48, 50, 51, 255, 257, 13
 IXFR, AXFR = 251, 252
 
+
+class AddressData:
+    """Data of A and AAAA records, made of an address; dnslib's takes twenty times as long to make."""
+
+    __slots__ = ("_address", "packed")
+
+    def __init__(self, address: IPv4Address | IPv6Address) -> None:
+        self._address = address
+        self.packed = address.packed
+
+    def pack(self, buffer: DNSBuffer) -> None:
+        """As every record's data can."""
+        buffer.append(self.packed)
+
+    def toZone(self) -> str:  # noqa: N802
+        """In presentation format."""
+        return str(self._address)
+
+
 Reader = Callable[[Sequence[str], Name], RecordData]
 
 _LONGEST_DATA = 65535

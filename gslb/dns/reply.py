@@ -18,7 +18,7 @@ from gslb.dns.name import (
     labels_of,
     service_text,
 )
-from gslb.dns.rdata import RecordData
+from gslb.dns.rdata import AddressData
 from gslb.dns.zone import RRset, Zone
 from gslb.dns.zones import Zones
 from gslb.policy.base import NOTHING, Consults
@@ -34,7 +34,8 @@ Decide = Callable[[str], Decision]
 
 @dataclass(slots=True)
 class Reply:
-    """What to say, before it is packed. decision: on the service met on the way, if any.
+    """What to say, before it is packed. decision: on the service met on the way, if any. decided_at: the name
+    it was met at, if the answer is what it decides; None where all clients get the same in every world.
 
     consulted: what of the client the reply depends on. served: the service and the region that answers.
     needed: how many RRsets of `additional` the answer is useless without (glue, RFC 9471).
@@ -48,6 +49,7 @@ class Reply:
     authority: list[RRset] = field(default_factory=list)
     additional: list[RRset] = field(default_factory=list)
     decision: Decision | None = None
+    decided_at: Name | None = None
     consulted: Consults = NOTHING
     served: tuple[str, str] | None = None
     needed: int = 0
@@ -143,6 +145,7 @@ def _answer_service(reply: Reply, zone: Zone, name: Name, rtype: int, decision: 
     if version not in decision.versions:
         _deny(reply, zone)
         return
+    reply.decided_at, reply.consulted = name, decision.consulted
     if not decision.healthy:
         reply.extended_error = ALL_DOWN
     if decision.chosen is None:
@@ -155,15 +158,9 @@ def _answer_service(reply: Reply, zone: Zone, name: Name, rtype: int, decision: 
     else:
         answering = decision.answering[version]
         addresses = dict.fromkeys(address for each in answering for address in each.addresses)
-        data = tuple(address_data(rtype, address.packed) for address in addresses)
+        data = tuple([AddressData(address) for address in addresses])
         reply.answer.append(RRset(name, rtype, decision.ttl, data))
         reply.served = (decision.service, answering[0].region)
-    reply.consulted = decision.consulted
-
-
-def address_data(rtype: int, packed: bytes) -> RecordData:
-    """An address as A or AAAA data."""
-    return dnslib.A(tuple(packed)) if rtype == rdata.A else dnslib.AAAA(tuple(packed))
 
 
 def _answer_any(reply: Reply, zone: Zone, name: Name, source: Name) -> None:

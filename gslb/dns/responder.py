@@ -6,41 +6,45 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from gslb.clock import Clock
 from gslb.dns import rdata
 from gslb.dns.answer_cache import AnswerCache
-from gslb.dns.asker import Asker
+from gslb.dns.asker import UNANSWERED_PORTS, Asker
 from gslb.dns.authority import Authority
 from gslb.dns.chaos import CHAOS, chaos_reply
-from gslb.dns.edns import Edns, write_opt
 from gslb.dns.extended_error import (
     INVALID_QUERY_TYPE,
     NOT_AUTHORITATIVE,
     NOT_SUPPORTED,
     PROHIBITED,
-    ExtendedError,
 )
+from gslb.dns.fitting import fitted, is_truncated, opt_of
 from gslb.dns.name import service_text
-from gslb.dns.packing import Packed, assemble, empty, pack, with_opt
+from gslb.dns.packing import Packed, empty, pack, with_opt
 from gslb.dns.query import AA, FORMERR, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
-from gslb.dns.rate_limit import Outcome
+from gslb.dns.quick import Quick, QuickCounts
+from gslb.dns.rate_limit import Outcome, RateLimiter
 from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL, Reply
 from gslb.dns.rules import Rules, rules_of
 from gslb.dns.transfer import may_transfer, transfer_messages
 from gslb.dns.tsig import TsigFailure, verify
 from gslb.dns.zone import Zone
 from gslb.errors import WireError
+from gslb.fleet import DnsSettings
+
+if TYPE_CHECKING:
+    from gslb.dns.compiled_path import CompiledPath, Counters
 
 log = structlog.get_logger(__name__)
 
-UNANSWERED_PORTS = frozenset({0, 7, 13, 17, 19, 37, 464})
-"""Of services that answer whatever comes (echo, chargen and so on): to answer them is to begin a loop."""
+WARMING = 10.0
+"""Seconds that a change of the fleet may be put off for, so that afterwards nobody has to wait."""
 
 _NOTAUTH, _BADVERS = 9, 16
-_TC_IN_BYTE_2 = TC >> 8
 _TRANSFERS = frozenset({rdata.AXFR, rdata.IXFR})
 _NOT_IMPLEMENTED = frozenset({249, 253, 254})  # TKEY, MAILB, MAILA
 _META_TYPES = frozenset({rdata.OPT, *range(128, 255)}) - _TRANSFERS
@@ -50,22 +54,31 @@ Answer = bytes | Iterator[bytes] | None
 
 
 class Responder:
-    """Answers packets; safe to use from several threads, its counts at worst a little low."""
+    """Answers packets; safe to use from several threads, its counts at worst a little low.
 
-    def __init__(self, authority: Authority, clock: Clock, node: str = "") -> None:
+    What it counts includes what the compiled loop answered, if there is one.
+    """
+
+    def __init__(
+        self, authority: Authority, clock: Clock, node: str = "", compiled: CompiledPath | None = None
+    ) -> None:
         """node: the name in the fleet of the node whose identity is told."""
         self._clock = clock
         self._node = node
+        self._compiled = compiled
         self._random_secret = secrets.token_bytes(16)
         self._hits = self._overflows = 0
         self._told_at: dict[str, int] = {}
-        self.queries = self.silences = self.truncations = 0
-        self.responses: Counter[int] = Counter()
-        self.served: Counter[tuple[str, str]] = Counter()
-        self.cookies: Counter[str] = Counter()
+        self._queries = self._truncations = 0
+        self._responses: Counter[int] = Counter()
+        self._served: Counter[tuple[str, str]] = Counter()
+        self._cookies: Counter[str] = Counter()
+        self.silences = 0
         self.transfers: Counter[str] = Counter()
         # Swapped as one: a query must not see the rules of one configuration and the answers of another.
-        self._serving = (rules_of(authority.fleet.dns, node, self._random_secret), AnswerCache(authority))
+        self._serving = (self._rules_of(authority.fleet.dns), self._cache_of(authority))
+        self._quick_counts = QuickCounts()
+        self._hand_over()
 
     @property
     def authority(self) -> Authority:
@@ -76,9 +89,31 @@ class Responder:
         return self._serving[0]
 
     @property
+    def clock(self) -> Clock:
+        """By which it answers."""
+        return self._clock
+
+    @property
+    def counters(self) -> Counters | None:
+        """The compiled loop's."""
+        return self._compiled.counters if self._compiled is not None else None
+
+    @property
+    def queries(self) -> int:
+        """Packets received."""
+        return (
+            self._queries + self._quick_counts.asked + self._by_loop("answered") + self._by_loop("silences")
+        )
+
+    @property
+    def truncations(self) -> int:
+        """Answers cut, with the TC bit."""
+        return self._truncations + self._quick_counts.truncations + self._by_loop("truncations")
+
+    @property
     def hits(self) -> int:
         """Answers that were repeated from the cache."""
-        return self._hits + self._serving[1].hits
+        return self._hits + self._serving[1].hits + self._quick_counts.asked + self._by_loop("answered")
 
     @property
     def overflows(self) -> int:
@@ -88,42 +123,122 @@ class Responder:
     @property
     def cached(self) -> int:
         """Answers in the cache."""
-        return self._serving[1].entries
+        return self._serving[1].kept
 
-    def use(self, authority: Authority) -> None:
-        """Answer from `authority` from now on; what was answered before is kept only if it still holds."""
+    @property
+    def responses(self) -> Counter[int]:
+        """By RCODE."""
+        counters = self.counters
+        repeated = self._quick_counts.responses
+        return self._responses + repeated + Counter(counters["rcodes"] if counters is not None else {})
+
+    @property
+    def served(self) -> Counter[tuple[str, str]]:
+        """Answers for services, by service and region."""
+        served = self._served + self._quick_counts.served + self.quick.known.served_by_region()
+        return served + (self._compiled.served if self._compiled is not None else Counter())
+
+    @property
+    def cookies(self) -> Counter[str]:
+        """Queries with a cookie, by what it proved."""
+        counters = self.counters
+        repeated = self._quick_counts.cookies
+        return self._cookies + repeated + Counter(counters["cookies"] if counters is not None else {})
+
+    def _by_loop(self, counter: Literal["answered", "silences", "truncations"]) -> int:
+        counters = self.counters
+        return counters[counter] if counters is not None else 0
+
+    def use(self, authority: Authority, prepared: AnswerCache | None = None) -> None:
+        """Answer from `authority` from now on; what was answered before is kept only if it still holds.
+
+        prepared: what `prepare` made for this, if the authority is another one in more than its world.
+        """
         rules, cache = self._serving
-        rules = rules_of(authority.fleet.dns, self._node, self._random_secret, rules)
-        if cache.still_holds(authority):
-            cache.authority = authority
+        if prepared is not None and prepared.serves(authority):
+            prepared.use(authority, self._clock.now())
+        elif cache.serves(authority):
+            cache.use(authority, self._clock.now())
+            return
         else:
-            self._hits += cache.hits
-            self._overflows += cache.overflows
-            cache = AnswerCache(authority)
-        self._serving = (rules, cache)
+            prepared = self._cache_of(authority)
+        rules = self._rules_of(authority.fleet.dns, rules)
+        self._hits += cache.hits
+        self._overflows += cache.overflows
+        self._quick_counts.served.update(self.quick.known.served_by_region())
+        self._serving = (rules, prepared)
+        self._hand_over()
 
-    def respond(self, packet: bytes, source: str, port: int = 53, *, stream: bool = False) -> bytes | None:
+    def tell_of_limits(self) -> None:
+        """Log what began to be limited; the compiled loop leaves that to others."""
+        limiter = self.rules.limiter
+        for limited in limiter.newly_limited() if limiter is not None else ():
+            log.warning("responses are limited", **asdict(limited))
+
+    def serves(self, authority: Authority) -> bool:
+        """Whether `authority` differs from what is answered from by its world alone, and everything there is
+        to answer from it quickly is in use."""
+        cache = self._serving[1]
+        return cache.serves(authority) and cache.complete
+
+    def rank_ahead(self) -> bool:
+        """Use idle time for what the compiled loop may need; whether there is more of it to do."""
+        return self._serving[1].rank_ahead()
+
+    def prepare(self, authority: Authority) -> AnswerCache:
+        """Answers for `use` to begin with: to what is being asked now. For another thread: it takes up to
+        WARMING seconds, and some more where a network map is new."""
+        network_map = authority.locator.network_map
+        if network_map is not None:
+            network_map.examples()
+        cache = self._cache_of(authority, self._serving[1])
+        end = self._clock.now() + WARMING
+        cache.warm(self._serving[1], self._clock.now(), lambda: self._clock.now() < end)
+        return cache
+
+    def refresh(self) -> bool:
+        """Make some of the answers anew that a change of the world left stale; whether there are more."""
+        return self._serving[1].outcomes.refresh(self._clock.now())
+
+    def _rules_of(self, settings: DnsSettings, before: Rules | None = None) -> Rules:
+        make_limiter = self._compiled.limiter if self._compiled is not None else RateLimiter
+        return rules_of(settings, self._node, self._random_secret, before, make_limiter)
+
+    def _cache_of(self, authority: Authority, before: AnswerCache | None = None) -> AnswerCache:
+        compiled = self._compiled
+        return AnswerCache(authority, compiled.lessons(authority) if compiled is not None else None, before)
+
+    def _hand_over(self) -> None:
+        """Have the compiled loop, and plain Python where it is quick, answer from what serves now."""
+        rules, cache = self._serving
+        self.quick = Quick(rules, cache, self._quick_counts, self.tell_of_limits)
+        if self._compiled is not None and cache.lessons is not None:
+            self._compiled.use(cache.lessons, rules)
+
+    def respond(
+        self, packet: bytes, source: str, port: int = 53, *, stream: bool = False, missed: bool = False
+    ) -> bytes | None:
         """The answer to `packet` from its sender's address and port, or None for silence; never raises.
 
         stream: over TCP, where answers may be long and nobody can pretend to be somebody else.
+        missed: whether the compiled loop did not know it, and should from now on.
         """
-        answer = self._respond(packet, source, port, stream)
+        answer = self._respond(packet, source, port, Asker(source, stream, missed))
         return answer if isinstance(answer, bytes) or answer is None else next(answer, None)
 
     def respond_stream(self, packet: bytes, source: str, port: int) -> Iterable[bytes]:
         """The messages that answer `packet` over TCP, made as they are taken; none for silence."""
-        answer = self._respond(packet, source, port, True)
+        answer = self._respond(packet, source, port, Asker(source, True))
         if answer is None:
             return ()
         return (answer,) if isinstance(answer, bytes) else answer
 
-    def _respond(self, packet: bytes, source: str, port: int, stream: bool) -> Answer:
-        self.queries += 1
-        if not is_query(packet) or (port in UNANSWERED_PORTS and not stream):
+    def _respond(self, packet: bytes, source: str, port: int, asker: Asker) -> Answer:
+        self._queries += 1
+        if not is_query(packet) or (port in UNANSWERED_PORTS and not asker.stream):
             self.silences += 1
             return None
         rules, cache = self._serving
-        asker = Asker(source, stream)
         now = self._clock.now()
         try:
             query = read_query(packet)
@@ -154,21 +269,21 @@ class Responder:
             except WireError as error:
                 return self._finish(rules, query, asker, empty(error.rcode), now)
             if cookie is not None:
-                self.cookies[cookie] += 1
-        scope = 0
+                self._cookies[cookie] += 1
+        scope, service = 0, ""
         if query.opcode == NOTIFY:
             packed = _acknowledgement(query, cache.authority)
         elif not query.question:
             packed = empty(NOERROR)
         elif query.class_ == CHAOS:
-            packed = pack(chaos_reply(query.name, query.type, rules.texts), query)
+            packed = _packed(chaos_reply(query.name, query.type, rules.texts), query)
         elif query.type in _TRANSFERS:
             return self._transfer(rules, cache.authority, query, asker, now)
         elif query.type in _META_TYPES:
             packed = empty(NOTIMP if query.type in _NOT_IMPLEMENTED else FORMERR, INVALID_QUERY_TYPE)
         else:
-            packed, scope = cache.find(query, asker.client, now)
-        return self._finish(rules, query, asker, packed, now, scope=scope)
+            packed, scope, service = cache.find(query, asker.client, now, missed=asker.missed)
+        return self._finish(rules, query, asker, packed, now, scope=scope, service=service)
 
     def _finish(
         self,
@@ -179,6 +294,7 @@ class Responder:
         now: float,
         *,
         scope: int = 0,
+        service: str = "",
         extended_rcode: int = 0,
         failure: TsigFailure | None = None,
     ) -> bytes | None:
@@ -187,25 +303,24 @@ class Responder:
         if not asker.known and rules.limiter is not None:
             outcome = rules.limiter.judge(asker.source, rcode != NOERROR, now)
             if outcome is not Outcome.SEND:
-                for limited in rules.limiter.newly_limited():
-                    log.warning("responses are limited", **asdict(limited))
+                self.tell_of_limits()
                 if outcome is Outcome.DROP:
                     return None
                 packed, asker.brief = empty(packed.flags & 15, flags=packed.flags | TC), True
-        self.responses[rcode] += 1
+        self._responses[rcode] += 1
         if packed.served is not None:
-            self.served[packed.served] += 1
+            self._served[service, packed.served[1]] += 1
         signature = asker.signer or failure
         room = limit = asker.limit(query.edns, rules)
         if signature is not None:
             room -= signature.length
-        message = _fitted(query, packed, room, rules, asker, scope, extended_rcode)
+        message = fitted(query, packed, room, rules, asker, scope, extended_rcode)
         if len(message) > room:
             # Not even the question has room beside the signature: unsigned, but it says to come by TCP.
             signature, packed = None, empty(packed.flags & 15, flags=TC)
-            message = _fitted(query, packed, limit, rules, asker, scope, extended_rcode)
-        if message[2] & _TC_IN_BYTE_2:
-            self.truncations += 1
+            message = fitted(query, packed, limit, rules, asker, scope, extended_rcode)
+        if is_truncated(message):
+            self._truncations += 1
         if isinstance(signature, TsigFailure):
             return signature.append_to(message)
         return signature.sign(message, now) if signature is not None else message
@@ -226,7 +341,7 @@ class Responder:
         self.transfers["served"] += 1
         if not asker.stream:
             # Only that the client sees whether to come back over TCP (RFC 1995 2).
-            return self._finish(rules, query, asker, pack(Reply(answer=[zone.soa]), query), now)
+            return self._finish(rules, query, asker, _packed(Reply(answer=[zone.soa]), query), now)
         self._tell_of_transfer("transfer", zone, asker, now)
         client = authority.client(asker.address)
         messages = transfer_messages(query, zone, lambda service: authority.decide(service, client, now))
@@ -245,9 +360,9 @@ class Responder:
         """The messages of a transfer with OPT in the first (RFC 5936 2.2.5) and a signature in each."""
         opt = b""
         if query.edns is not None:
-            opt = _opt(rules, query.edns, asker)
+            opt = opt_of(rules, query.edns, asker)
         for message in messages:
-            self.responses[NOERROR] += 1
+            self._responses[NOERROR] += 1
             if opt:
                 message, opt = with_opt(message, opt), b""
             # The client may take its time for a message, and more than a signature allows for all of them.
@@ -263,30 +378,5 @@ def _acknowledgement(query: Query, authority: Authority) -> Packed:
     return empty(NOERROR, flags=AA)
 
 
-def _fitted(
-    query: Query, packed: Packed, room: int, rules: Rules, asker: Asker, scope: int, extended_rcode: int
-) -> bytes:
-    """The message in `room` bytes if it can be done at all: what explains gives way to what answers
-    (RFC 8914 3), and all options to the question."""
-    asked, error = query.edns, packed.extended_error
-    if asked is None:
-        return assemble(query, packed, b"", room)
-    message = assemble(query, packed, _opt(rules, asked, asker, scope, error, extended_rcode), room)
-    if error is not None and message[2] & _TC_IN_BYTE_2:
-        message = assemble(query, packed, _opt(rules, asked, asker, scope, None, extended_rcode), room)
-    if len(message) > room:
-        opt = write_opt(rules.settings.udp_payload, do=asked.do, extended_rcode=extended_rcode)
-        message = assemble(query, packed, opt, room)
-    return message
-
-
-def _opt(
-    rules: Rules,
-    asked: Edns,
-    asker: Asker,
-    scope: int = 0,
-    error: ExtendedError | None = None,
-    extended_rcode: int = 0,
-) -> bytes:
-    options = asker.options(asked, rules, scope, error)
-    return write_opt(rules.settings.udp_payload, do=asked.do, options=options, extended_rcode=extended_rcode)
+def _packed(reply: Reply, query: Query) -> Packed:
+    return pack(reply, query.name, query.type, query.class_)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from gslb.dns import edns
 from gslb.dns.chaos import told
@@ -11,9 +13,12 @@ from gslb.dns.cookie import Cookies
 from gslb.dns.name import Name
 from gslb.dns.rate_limit import RateLimiter
 from gslb.dns.tsig import Keyring
-from gslb.fleet import ClientSubnetSettings, DnsSettings
+from gslb.fleet import ClientSubnetSettings, DnsSettings, RateLimitSettings
 from gslb.geo.location import IPAddress
 from gslb.geo.prefixes import Prefixes
+
+if TYPE_CHECKING:
+    from gslb.dns.compiled.limiter import Limiter
 
 
 class SubnetTrust:
@@ -41,18 +46,24 @@ class Rules:
     settings: DnsSettings
     trust: SubnetTrust
     cookies: Cookies | None
-    limiter: RateLimiter | None
+    limiter: RateLimiter | Limiter | None
     keyring: Keyring
     nsid: bytes
     keepalive: bytes
     texts: dict[Name, str]
 
 
-def rules_of(settings: DnsSettings, node: str, random_secret: bytes, before: Rules | None = None) -> Rules:
+def rules_of(
+    settings: DnsSettings,
+    node: str,
+    random_secret: bytes,
+    before: Rules | None = None,
+    make_limiter: Callable[[RateLimitSettings], RateLimiter | Limiter] = RateLimiter,
+) -> Rules:
     """The rules for `node`; what did not change since `before` keeps its memory."""
     if before is not None and before.settings == settings:
         return before
-    limiter = RateLimiter(settings.rate_limit) if settings.rate_limit.enabled else None
+    limiter = make_limiter(settings.rate_limit) if settings.rate_limit.enabled else None
     if before is not None and before.settings.rate_limit == settings.rate_limit:
         limiter = before.limiter
     cookies = Cookies(settings.cookies, random_secret=random_secret) if settings.cookies.enabled else None

@@ -1,106 +1,132 @@
-"""DNS over UDP: a blocking socket and a thread each, far cheaper than an event loop."""
+"""DNS over UDP: the sockets of an address, and who answers on them."""
 
 from __future__ import annotations
 
 import socket
 import struct
 import sys
-import threading
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
+from gslb.dns.packet_info import IP_PKTINFO, IPV6_RECVPKTINFO
+from gslb.dns.plain_server import PlainServer
 from gslb.dns.responder import Responder
 from gslb.errors import GslbError
 from gslb.fleet import SocketAddress
 
-log = structlog.get_logger(__name__)
-
-LARGEST_DATAGRAM = 4096
-"""Bytes read of a query; a longer one is cut, found malformed and answered so."""
+if TYPE_CHECKING:
+    from gslb.dns.compiled_path import CompiledPath
 
 _WAKE_UP = struct.pack("ll", 0, 500_000)
 """A struct timeval: half a second, after which an idle thread looks whether it should stop."""
 
-# Python names these constants only on some platforms and versions; the numbers are Linux's.
-_IP_PKTINFO = 8
-_IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
-_IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
 _MTU_DISCOVER = ((socket.IPPROTO_IP, 10), (socket.IPPROTO_IPV6, 23))
 _PMTUDISC_OMIT = 5
+_RCVBUFFORCE = 33
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes; a query takes some 800 of them, whatever its length."""
+
+
+class UdpServer(Protocol):
+    """What answers on the sockets of a listener, in threads of its own."""
+
+    def start(self) -> None:
+        """Raises RuntimeError when there can be no more threads."""
+
+    def stop(self) -> None:
+        """Returns when the queries at hand are answered; the sockets are not used any more then."""
 
 
 class UdpListener:
-    """Owns one socket. Bound to a wildcard, it answers from the address that it was asked at."""
+    """Owns the sockets of one address. Bound to a wildcard, it answers from the address that it was asked at.
 
-    def __init__(self, address: SocketAddress, responder: Responder) -> None:
+    With the compiled loop there may be several, between which the kernel divides the clients.
+    """
+
+    def __init__(
+        self,
+        address: SocketAddress,
+        responder: Responder,
+        compiled: CompiledPath | None = None,
+        *,
+        threads: int = 1,
+        pinned: bool = False,
+    ) -> None:
+        """threads: for the compiled loop; plain Python has one, as more would only wait for one another.
+
+        pinned: whether each keeps to a core. Raises GslbError that names the remedy.
+        """
         self.address = address
-        self._responder = responder
-        self._socket = bind(address, socket.SOCK_DGRAM)
-        self._wildcard = ip_address(address.host).is_unspecified
-        if self._wildcard:
-            _receive_packet_info(self._socket)
-        _ignore_path_mtu(self._socket)
-        # The kernel's own time-out: Python's would cost a poll before every receive.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _WAKE_UP)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._serve, name=f"udp {address}", daemon=True)
+        wildcard = ip_address(address.host).is_unspecified
+        self._sockets = _sockets(address, threads if compiled is not None else 1)
+        for each in self._sockets:
+            if wildcard:
+                _receive_packet_info(each)
+            _ignore_path_mtu(each)
+            _make_room(each)
+            # The kernel's own time-out: Python's would cost a poll before every receive.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _WAKE_UP)
+        self._server: UdpServer
+        if compiled is None:
+            self._server = PlainServer(self._sockets[0], wildcard, responder, str(address))
+        else:
+            from gslb.dns.compiled_server import CompiledServer
+
+            try:
+                self._server = CompiledServer(compiled, self._sockets, wildcard, responder, pinned)
+            except GslbError:
+                self._close()
+                raise
 
     @property
     def port(self) -> int:
         """The port that was bound, also where the address asked for any."""
-        return int(self._socket.getsockname()[1])
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def threads(self) -> int:
+        """How many answer."""
+        return len(self._sockets)
 
     def start(self) -> None:
-        self._thread.start()
+        self._server.start()
 
     def stop(self) -> None:
-        """Close the socket after the query at hand."""
-        self._stopping = True
-        if self._thread.is_alive():
-            self._wake()
-            self._thread.join()
-        self._socket.close()
+        """Close the sockets after the queries at hand."""
+        self._server.stop()
+        self._close()
 
-    def _wake(self) -> None:
-        """An empty datagram gets no answer, but ends the wait for one; without it the time-out would."""
-        with suppress(OSError), socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
-            waker.sendto(b"", self._socket.getsockname())
-
-    def _serve(self) -> None:
-        serve = self._serve_wildcard if self._wildcard else self._serve_address
-        while not self._stopping:
-            try:
-                serve()
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                # An ICMP error of an earlier answer, or a full buffer: the next query is not to blame.
-                log.debug("udp", listener=str(self.address), error=str(error))
-            except Exception:
-                # The fault is ours; one query is lost to it, and not all that come after it.
-                with suppress(Exception):
-                    log.exception("a query over udp could not be answered", listener=str(self.address))
-
-    def _serve_address(self) -> None:
-        receive, send, respond = self._socket.recvfrom, self._socket.sendto, self._responder.respond
-        while not self._stopping:
-            packet, source = receive(LARGEST_DATAGRAM)
-            answer = respond(packet, source[0], source[1])
-            if answer is not None:
-                send(answer, source)
-
-    def _serve_wildcard(self) -> None:
-        while not self._stopping:
-            packet, ancillary, _, source = self._socket.recvmsg(LARGEST_DATAGRAM, 64)
-            answer = self._responder.respond(packet, source[0], source[1])
-            if answer is not None:
-                self._socket.sendmsg([answer], _answer_from(ancillary), 0, source)
+    def _close(self) -> None:
+        for each in self._sockets:
+            each.close()
 
 
-def bind(address: SocketAddress, kind: socket.SocketKind) -> socket.socket:
-    """A socket bound to `address` in its own family only; raises GslbError that names the remedy."""
+def _sockets(address: SocketAddress, count: int) -> list[socket.socket]:
+    """Bound to one address and port, all of them; raises GslbError."""
+    # This one shares with nobody: so another program that has the address, perhaps another node, is noticed.
+    first = bind(address, socket.SOCK_DGRAM)
+    if count == 1:
+        return [first]
+    port = first.getsockname()[1]
+    first.close()
+    bound: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            bound.append(bind(SocketAddress(address.host, port), socket.SOCK_DGRAM, shared=True))
+    except GslbError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+def bind(address: SocketAddress, kind: socket.SocketKind, *, shared: bool = False) -> socket.socket:
+    """A socket bound to `address` in its own family only; raises GslbError that names the remedy.
+
+    shared: whether others of this user may be bound to it too.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         bound = socket.socket(family, kind)
@@ -109,6 +135,8 @@ def bind(address: SocketAddress, kind: socket.SocketKind) -> socket.socket:
     try:
         if kind == socket.SOCK_STREAM:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address.host, address.port))
@@ -130,9 +158,20 @@ def _remedy(error: OSError) -> str | None:
 
 def _receive_packet_info(bound: socket.socket) -> None:
     if bound.family == socket.AF_INET6:
-        bound.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+        bound.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
     elif sys.platform == "linux":
-        bound.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        bound.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+
+
+def _make_room(bound: socket.socket) -> None:
+    """Queries that arrive while the thread waits for its turn on a busy machine are kept, and not lost.
+
+    As much as the system grants: `net.core.rmem_max`, unless the process may go beyond it (CAP_NET_ADMIN).
+    """
+    for option in (_RCVBUFFORCE, socket.SO_RCVBUF) if sys.platform == "linux" else (socket.SO_RCVBUF,):
+        with suppress(OSError):
+            bound.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
+            return
 
 
 def _ignore_path_mtu(bound: socket.socket) -> None:
@@ -142,14 +181,3 @@ def _ignore_path_mtu(bound: socket.socket) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             bound.setsockopt(level, name, _PMTUDISC_OMIT)
-
-
-def _answer_from(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """The control message that makes the answer leave from where the query arrived."""
-    for level, kind, data in ancillary:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            # struct in_pktinfo: interface, the local address to send from, and the destination as received.
-            return [(level, kind, bytes(4) + data[8:12] + bytes(4))]
-        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-            return [(level, kind, data[:20])]
-    return []

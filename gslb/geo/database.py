@@ -7,6 +7,7 @@ the file, found without decoding anything.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -14,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,13 @@ class Database:
         self._ipv4 = _heads(self.tree, self.node_count, root, 0) if depth in (0, 96) else None
         self._ipv4_root = root
         self._ipv6 = _heads(self.tree, self.node_count, 0, 0) if self.bits == 128 else None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Tells this content from any other, on machines of one byte order; 0.2 s for 130 MB."""
+        content = hashlib.sha256(self._data)
+        content.update(self.tree)
+        return content.digest()
 
     def find4(self, number: int) -> tuple[int, int]:
         """The handle of the record of an IPv4 address, and the length of its leaf, at most 32."""

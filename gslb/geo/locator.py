@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,8 +12,9 @@ from gslb.fleet import GeoSettings
 from gslb.geo import transition
 from gslb.geo.database import DECODING_ERRORS, Database
 from gslb.geo.location import IPAddress, IPNetwork, Located, Location
-from gslb.geo.network_map import NetworkMap
+from gslb.geo.network_map import NetworkMap, Tables
 from gslb.geo.network_map_build import AbandonedError, build_network_map
+from gslb.geo.network_map_file import Origin
 from gslb.geo.prefixes import Prefixes
 from gslb.geo.records import DATABASE, complete, fill, knows_place, read_record
 
@@ -47,7 +48,8 @@ class Locator:
     location and the same operator network; so the prefix is an honest client-subnet scope.
     Equal locations are one object for as long as there is this Locator, so caches may go by identity.
 
-    network_map: the same answers as one flat table, several times faster; None until `map_networks` is done.
+    network_map: the same answers as one flat table, several times faster; None until `map_networks` or
+    `use_tables` is done.
     """
 
     network_map: NetworkMap | None = None
@@ -69,7 +71,8 @@ class Locator:
         self.databases = tuple(opened.get(path) or Database(path) for path in paths)
         self._default = complete(settings.default)
         self._overrides = {o.network: self._overriding(o.location) for o in settings.overrides}
-        self._named = (*networks, *self._overrides)
+        # In an order of their own: a map stays right when the fleet's file has them in another one.
+        self._named = tuple(sorted({*networks, *self._overrides}, key=_by_address))
         self._named4 = Prefixes(4, self._named)
         self._named6 = Prefixes(6, self._named, boundaries=transition.NETWORKS)
         self._overridden4 = Prefixes(4, self._overrides)
@@ -100,6 +103,16 @@ class Locator:
             return False
         self.network_map = built
         return True
+
+    def origin(self) -> Origin:
+        """What the network map depends on; a fraction of a second of work for large databases, once."""
+        digests = tuple(database.digest for database in self.databases)
+        return Origin(digests, self._named, frozenset(self._overrides))
+
+    def use_tables(self, tables: Tables) -> None:
+        """Take what was made for a Locator of the same `origin` for the network map."""
+        vantages = replace(tables.vantages, named=(None, *self._named))
+        self.network_map = NetworkMap(tables.ipv4, tables.ipv6, vantages, self._resolve)
 
     def describe(self) -> tuple[DatabaseDescription, ...]:
         """The databases in use, in the order they are consulted."""
@@ -193,6 +206,10 @@ class Locator:
             # Private, unassigned or only its ASN known: the operator said where such clients count as being.
             return self._default if location.asn is None else fill(self._default, location)
         return complete(location)
+
+
+def _by_address(network: IPNetwork) -> tuple[int, int, int]:
+    return network.version, int(network.network_address), network.prefixlen
 
 
 def _length(network: IPNetwork | None, offset: int = 0) -> int:

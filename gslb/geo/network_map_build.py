@@ -25,21 +25,22 @@ class AbandonedError(Exception):
 
 def build_network_map(
     databases: Sequence[Database],
-    named: Iterable[IPNetwork],
+    named: Sequence[IPNetwork],
     overridden: Collection[IPNetwork],
     resolve: Resolve,
     wanted: Callable[[], bool] = lambda: True,
 ) -> NetworkMap:
     """The map of all that `databases` and the operator's networks tell apart.
 
+    named: in the order that `Vantages.named` shall have them, each once.
     overridden: those of `named` that are overrides, for whose clients no database is asked.
     wanted: asked every few milliseconds. Raises AbandonedError once it says no, GeoError when a search tree
     is no tree, so that a map of it would have no end.
     """
-    numbering = _Numbering()
+    numbering = _Numbering(named)
     spans = {}
     for version in (4, 6):
-        walk = _Walk(version, databases, _declared(version, named, overridden, numbering), numbering, wanted)
+        walk = _Walk(version, databases, _declared(version, named, overridden), numbering, wanted)
         walk.run()
         spans[version] = Spans.of(version, walk.vantages, walk.prefix_lengths)
     vantages = numbering.vantages(len(databases))
@@ -58,15 +59,11 @@ class _Declared:
     carries: bool = False
 
 
-def _declared(
-    version: int, named: Iterable[IPNetwork], overridden: Collection[IPNetwork], numbering: _Numbering
-) -> list[_Declared]:
+def _declared(version: int, named: Sequence[IPNetwork], overridden: Collection[IPNetwork]) -> list[_Declared]:
     """In the order of addresses, the longer inside the shorter after it."""
     declared: dict[IPNetwork, _Declared] = {}
-    for network in named:
-        if network.version == version and network not in declared:
-            index = len(numbering.named)
-            numbering.named.append(network)
+    for index, network in enumerate(named, start=1):
+        if network.version == version:
             start, length = int(network.network_address), network.prefixlen
             declared[network] = _Declared(start, length, index, network in overridden)
     for carrier in transition.NETWORKS if version == 6 else ():
@@ -77,9 +74,9 @@ def _declared(
 class _Numbering:
     """Gives the vantages their indices as they are met, and keeps what they stand for."""
 
-    def __init__(self) -> None:
-        self.named: list[IPNetwork | None] = [None]
-        self.overrides: dict[IPNetwork | None, IPNetwork] = {}
+    def __init__(self, named: Iterable[IPNetwork]) -> None:
+        self._named: list[IPNetwork | None] = [None, *named]
+        self.overrides = array("I", [0]) * len(self._named)
         # By network and the handle of each database; one not met before gets the next index.
         self.indices: defaultdict[tuple[int, ...], int] = defaultdict()
         self.indices.default_factory = self.indices.__len__
@@ -101,7 +98,7 @@ class _Numbering:
         for key in islice(self.indices, 1, None):
             for column, value in zip(columns, key, strict=True):
                 column.append(value)
-        return Vantages(self.named, columns[0], columns[1:], self.overrides)
+        return Vantages(self._named, columns[0], columns[1:], self.overrides)
 
     def clear(self) -> None:
         """Piece by piece: dropped at once, a million keys stop every thread for a tenth of a second."""
@@ -242,9 +239,7 @@ class _Walk:
 
     def _add_overridden(self, around: _Declared, override: _Declared, length: int) -> None:
         numbering = self._numbering
-        network = numbering.named[override.index]
-        assert network is not None
-        numbering.overrides[numbering.named[around.index]] = network
+        numbering.overrides[around.index] = override.index
         self._add(numbering.indices[around.index, *(MISSING for _ in self._databases)], length)
 
     def _handles(self, nodes: tuple[int, ...]) -> tuple[int, ...]:

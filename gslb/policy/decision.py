@@ -28,6 +28,7 @@ class Decision:
     without rotation the chosen one is first unless it lacks the version.
     alias: the hostname that is answered instead, as a CNAME, when the chosen region is somebody else's.
     healthy: whether any region was eligible. ttl: seconds.
+    looked_at: the regions whose states the answer follows from; no change of another's could alter it.
     consulted: what of the client was looked at.
     scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
     shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
@@ -44,6 +45,7 @@ class Decision:
     answering: Mapping[int, tuple[Answering, ...]]
     alias: str | None
     healthy: bool
+    looked_at: tuple[str, ...]
     ttl: int
     shrinks_at: float | None
     consulted: Consults
@@ -113,9 +115,8 @@ def scope_of(consulted: Consults, address: IPAddress, located_prefix_length: int
 
 def decide(fleet: Fleet, service: Service, client: Client, world: World, now: float) -> Decision:
     """Decide for one client; pure. `now` (seconds since 1970) serves TTLs and sentences only."""
-    candidates = [fleet.regions[name] for name in service.regions]
-    rankings = tuple([policy.rank(client, candidates) for policy in service.policies])
-    preferred = _composed(service.regions, rankings)
+    rankings = rankings_of(fleet, service, client)
+    preferred = composed(service.regions, rankings)
     states = {name: world.region(name) for name in preferred}
     eligible = [name for name in preferred if states[name].eligible]
     order: Sequence[str] = preferred
@@ -126,7 +127,8 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
     servfail = not order or (not eligible and service.all_down is AllDown.SERVFAIL)
     chosen = None if servfail else order[0]
     answer = Contents() if servfail else contents(fleet, service, order, eligible, states, client.share)
-    ttl, shrinks_at = _time_to_live(service, _looked_at(preferred, chosen, answer), states, now)
+    looked_at = _looked_at(preferred, chosen, answer)
+    ttl, shrinks_at = _time_to_live(service, looked_at, states, now)
     consulted = service_consults(service)
     return Decision(
         service=service.name,
@@ -138,6 +140,7 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
         answering=answer.by_version,
         alias=answer.alias,
         healthy=bool(eligible),
+        looked_at=tuple(looked_at),
         ttl=ttl,
         shrinks_at=shrinks_at,
         consulted=consulted,
@@ -146,7 +149,13 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
     )
 
 
-def _composed(names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
+def rankings_of(fleet: Fleet, service: Service, client: Client) -> tuple[Ranking, ...]:
+    """What each of the service's policies makes of its regions for the client, in the policies' order."""
+    candidates = [fleet.regions[name] for name in service.regions]
+    return tuple([policy.rank(client, candidates) for policy in service.policies])
+
+
+def composed(names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
     """`names` in the order of the first ranking; each other only orders what all before it left equal.
 
     What is equal to all of them stays in the order in which the service names its regions.

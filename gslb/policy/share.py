@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
+
+from siphash24 import siphash24
 
 from gslb.geo import transition
 from gslb.geo.location import IPAddress
@@ -14,6 +15,9 @@ SHARES = 4096
 
 IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH = 24, 48
 """All addresses of such a network are in one share: it is what a site usually gets routed."""
+
+SHARE_KEY = b"gslb/share/v1\x00\x00\x00"
+"""Of the SipHash-2-4 that divides the networks; the same everywhere and for ever, or clients would move."""
 
 _TRANSITIONS = Prefixes(6, (), boundaries=transition.NETWORKS)
 
@@ -27,8 +31,8 @@ def share_of(address: IPAddress) -> int:
         address = carried[0]
     length = IPV4_PREFIX_LENGTH if isinstance(address, IPv4Address) else IPV6_PREFIX_LENGTH
     network = address.packed[: length // 8]
-    digest = blake2b(network, digest_size=4, person=b"gslb-share").digest()
-    return int.from_bytes(digest, "big") % SHARES
+    digest: bytes = siphash24(network, key=SHARE_KEY).digest()
+    return int.from_bytes(digest, "little") % SHARES
 
 
 def share_prefix_length(address: IPAddress) -> int:

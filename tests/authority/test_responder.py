@@ -31,8 +31,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gslb.clock import FakeClock
-from gslb.dns.answer_cache import MOST_ENTRIES, MOST_PASSING
+from gslb.dns.answer_cache import MOST_PASSING
 from gslb.dns.name import from_text
+from gslb.dns.outcomes import MOST_OUTCOMES
 from gslb.dns.responder import Responder
 from gslb.fleet import AllDown, ClientSubnetSettings, GeoSettings, TimeToLive
 from gslb.geo.location import Coordinates
@@ -308,13 +309,13 @@ def test_a_ttl_that_must_shrink_is_not_repeated_from_the_cache():
 
 
 def test_the_cache_is_bounded(monkeypatch):
-    monkeypatch.setattr("gslb.dns.answer_cache.MOST_ENTRIES", 10)
+    monkeypatch.setattr("gslb.dns.outcomes.MOST_OUTCOMES", 10)
     who = responder(fleet([Weighted((("us-east", 1), ("eu-west", 1)))]))
     for number in range(25):
         ask(who, subnet=f"10.1.{number}.0/24")
     assert who.cached == 10
     assert who.overflows == 15
-    assert MOST_ENTRIES > 1000
+    assert MOST_OUTCOMES > 1000
     hits = who.hits
     ask(who, subnet="10.1.24.0/24")
     assert who.hits == hits + 1

@@ -151,6 +151,22 @@ def test_equal_records_are_one_vantage_in_both_families(tmp_path: Path) -> None:
     assert len(network_map.vantages) == 3
 
 
+def test_a_key_is_a_vantage_and_a_length(city: str) -> None:
+    network_map = _map_of(Locator(GeoSettings(databases=(city,))))
+    number, upper = int(ip_address("81.2.69.1")), int(ip_address("2a00:2::1")) >> 64
+    for key, length, country in ((network_map.key4(number), 24, "DE"), (network_map.key6(upper), 31, "JP")):
+        located = network_map.located(key)
+        assert located is not None
+        assert (key & 0xFF, located.prefix_length) == (length, length)
+        assert located.location is network_map.location(key >> 8)
+        assert located.location.country == country
+    divided = network_map.key6(int(ip_address("2a00:1::1")) >> 64)
+    assert divided >> 8 == UNMAPPED
+    assert network_map.located(divided) is None
+    with pytest.raises(IndexError):
+        network_map.located(len(network_map.vantages) << 8 | 24)
+
+
 def test_several_databases_are_mapped_together(city: str, tmp_path: Path) -> None:
     asns = {"81.2.128.0/17": databases.MAXMIND_ASN, "2a00:8000::/17": databases.MAXMIND_ASN}
     asn = databases.write(tmp_path / "asn.mmdb", asns, kind="Test-ASN")

@@ -27,7 +27,7 @@ REGIONS = list(fleet().regions.values())
 
 def test_every_policy_is_one_registered_file():
     files = {module.name for module in pkgutil.iter_modules(gslb.policy.__path__)}
-    assert files - set(POLICIES) == {"answering", "base", "decision", "reasons", "share"}
+    assert files - set(POLICIES) == {"answering", "base", "decision", "preferences", "reasons", "share"}
     for name, policy in POLICIES.items():
         assert policy.name == name
         assert policy.__module__ == f"gslb.policy.{name}"

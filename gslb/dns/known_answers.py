@@ -1,0 +1,146 @@
+"""What plain Python repeats answers from: questions and answers in the form that is found quickest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from ipaddress import IPv4Address, IPv6Address
+from itertools import accumulate
+
+from gslb.dns.answer_cache import MOST_ENTRIES, MOST_PASSING, AnswerCache
+from gslb.dns.answer_groups import NO_SHARE, Entry, Outcome, Question, outcome_key
+from gslb.dns.packing import Packed
+from gslb.dns.ready import Ready
+from gslb.policy.preferences import HEAD, ORDER, Place
+from gslb.policy.share import IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, share_of, share_prefix_length
+
+MOST_SHARES = 50_000
+"""The most client networks whose share is remembered; reaching it forgets them all."""
+
+SHARE_LENGTHS = {4: IPV4_PREFIX_LENGTH, 6: IPV6_PREFIX_LENGTH}
+
+_DIVIDED = -1  # instead of a share
+
+ORDER_BIT, RANK_SHIFT = outcome_key(0, ORDER, 0, 0), 13
+"""Of the key of an outcome."""
+
+
+class Known:
+    """What a question leads to: `ready` for everybody, or else a group's answers by client.
+
+    base: the key of its outcomes without rank, and without share if they are `shared`. ranks: of places, for
+    that key. orders: the same for keys of the level ORDER, where ranks tell too little. first: where answers
+    with the service's first region are counted.
+    """
+
+    __slots__ = ("base", "first", "orders", "ranks", "ready", "shared")
+
+    def __init__(self, entry: Entry | Ready, first: int) -> None:
+        self.ready: Ready | None = None
+        self.base, self.first, self.shared = 0, first, False
+        self.ranks: dict[Place, int] | None = None
+        self.orders: dict[Place, int] = {}
+        if isinstance(entry, Ready):
+            self.ready = entry
+            return
+        group = entry.group
+        self.shared = group.consults.share
+        level = HEAD
+        if group.preferences is not None:
+            self.ranks, self.orders = group.preferences.known
+            if group.preferences.divided:
+                level, self.ranks = ORDER, self.orders
+        self.base = outcome_key(group.number, level, 0, 0 if self.shared else NO_SHARE)
+
+
+class KnownAnswers:
+    """Of one cache, and so of one fleet, its zones and one locator; threads may share it.
+
+    names: by type, then by name in lower case without the zero at its end. served: how often each pair of a
+    service and one of its regions was answered; see `served_by_region`.
+    """
+
+    def __init__(self, cache: AnswerCache) -> None:
+        self._cache = cache
+        self._fleet = cache.authority.fleet
+        self.names: defaultdict[int, dict[bytes, Known]] = defaultdict(dict)
+        self._passing: dict[Question, Known] = {}
+        self._shares: dict[int, int] = {}
+        self._kept = 0
+        sizes = [len(service.regions) for service in self._fleet.services.values()]
+        self._first = dict(zip(self._fleet.services, accumulate(sizes, initial=0), strict=False))
+        self.served = [0] * sum(sizes)
+
+    def meet(self, name: bytes, rtype: int) -> Known:
+        """What a question leads to; raises KeyError if the cache does not know it.
+
+        name: in any case, without the zero at its end.
+        """
+        lowered = name.lower()
+        known = self.names[rtype].get(lowered)
+        if known is not None:
+            return known
+        question = (lowered + b"\0", rtype)
+        entry = self._cache.entries.get(question)
+        if entry is not None:
+            known = self.names[rtype][lowered] = self._known(entry)
+            self._kept += 1
+            if self._kept > MOST_ENTRIES:
+                self._forget()
+            return known
+        known = self._passing.get(question)
+        if known is None:
+            known = self._known(self._cache.passing[question])
+            if len(self._passing) >= MOST_PASSING:
+                self._passing.clear()
+            self._passing[question] = known
+        return known
+
+    def ready(self, outcome: Outcome) -> Ready:
+        """The form in which an outcome that has an answer is given."""
+        assert outcome.packed is not None
+        outcome.ready = ready = Ready(outcome.packed, self._fleet)
+        return ready
+
+    def share(self, version: int, number: int) -> int:
+        """Of a client; raises KeyError if not all of its network is in one share.
+
+        number: of its IPv4 address, or of the upper half of its IPv6 address.
+        """
+        network = number >> 8 if version == 4 else ~(number >> 16)
+        share = self._shares.get(network)
+        if share is None:
+            if len(self._shares) >= MOST_SHARES:
+                self._shares.clear()
+            share = self._shares[network] = _share(version, number)
+        if share == _DIVIDED:
+            raise KeyError(network)
+        return share
+
+    def served_by_region(self) -> Counter[tuple[str, str]]:
+        """How often each region was answered, by service and region."""
+        return Counter(
+            {
+                (name, region): count
+                for name, service in self._fleet.services.items()
+                for region, count in zip(service.regions, self.served[self._first[name] :], strict=False)
+                if count
+            }
+        )
+
+    def _known(self, entry: Entry | Packed) -> Known:
+        if isinstance(entry, Packed):
+            return Known(Ready(entry, self._fleet), 0)
+        return Known(entry, self._first[entry.service])
+
+    def _forget(self) -> None:
+        # Shapes hold on to these dictionaries.
+        for known in self.names.values():
+            known.clear()
+        self._kept = 0
+
+
+def _share(version: int, number: int) -> int:
+    address = IPv4Address(number) if version == 4 else IPv6Address(number << 64)
+    if share_prefix_length(address) != SHARE_LENGTHS[version]:
+        return _DIVIDED
+    return share_of(address)
