@@ -1,56 +1,72 @@
-/* The load of the DNS benchmark: keeps a number of queries outstanding at one server, and checks its answers.
+/* The load of the DNS benchmark and of the soak: asks one server over UDP, and checks its answers.
  *
- * Every query is for the A record of a random name, n000.bench.test to n999.bench.test (or of www.bench.test,
+ * Every query is for the A record of a random name, n0000.bench.test to n9999.bench.test (or of www.bench.test,
  * if there is to be one name only), with the client subnet (RFC 7871) of a random public IPv4 /24, and with a
- * cookie (RFC 7873) if one is given. As soon as an answer comes, the next query takes its place.
+ * cookie (RFC 7873) if one is given. Without a rate as many queries as allowed are under way at any time: as
+ * soon as an answer comes, the next query takes its place. With a rate the queries are spread evenly.
  *
- * Usage: generator PORT SECONDS NAMES OUTSTANDING SEED CHECKED COOKIE
- * CHECKED: 1 to look into a sample of the answers, 0 not to. COOKIE: the option's data in hexadecimal, or "-".
- * Prints one JSON object.
+ * Usage: generator --port PORT --seconds SECONDS, and whatever of this is to differ from what it says here:
+ *   --names 1000           how many different names
+ *   --outstanding 64       queries under way at a time, the most
+ *   --rate 0               queries a second; 0 for as many as are answered
+ *   --cookie HEX           the data of the COOKIE option
+ *   --new-clients 0        every so manieth query has the client's half of the cookie only
+ *   --look 64              look into every so manieth answer; 0 into none
+ *   --patience 1000        ms after which a query without an answer is lost
+ *   --seed 1
+ *   --each-second          print what happened in every second, too
+ * Prints a JSON object a line; the last one is of all together.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
+#include <getopt.h>
+#include <linux/sock_diag.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
+
+#include "question.h"
 
 enum {
     BATCH = 64,
     LARGEST = 1500,
-    MOST_OUTSTANDING = 1024, /* the low bits of an ID tell the slot, the others the turn */
-    SLOT_BITS = 10,
-    HEADER = 12,
-    NAME_AT = HEADER,
-    QUESTION_LENGTH = 17 + 4, /* \4n000\5bench\4test\0 and type and class; www is one byte shorter */
-    LARGEST_COOKIE = 40,
-    CHECK_EVERY = 64,
-    PATIENCE_MS = 1000, /* a query that is not answered by then is lost */
+    IDS = 65536,
+    MOST_OUTSTANDING = 8192, /* an ID rests while at least seven times as many others are used */
+    RECEIVE_BUFFER = 4 << 20,
     TICK_MS = 50,
 };
 
+/* Seconds. Queries of a rate are sent together that are due within SPREAD; who is late by more than CATCH_UP
+ * leaves out what is due, for all of it at once would be a burst that nobody wanted. */
+static const double SPREAD = 2e-4, CATCH_UP = 5e-3;
+
 struct slot {
-    uint16_t id;
-    int waiting;
     double sent_at;
+    int waiting;
 };
 
+/* unexpected: answers to nothing that waits. skipped: queries of the rate that were never sent. */
 struct totals {
-    long sent, answered, lost, unexpected, checked, bad;
+    long sent, answered, lost, unexpected, checked, bad, skipped;
+    double latency_most;
 };
 
 struct load {
-    int socket, names, outstanding, look_into_answers;
-    unsigned char cookie[LARGEST_COOKIE];
-    size_t cookie_length;
-    uint64_t random_state;
-    struct slot slots[MOST_OUTSTANDING];
-    int idle[MOST_OUTSTANDING], idle_count;
-    struct totals totals;
+    struct wording wording;
+    int port, outstanding, look, new_clients, each_second;
+    double seconds, rate, patience;
+
+    int socket, under_way;
+    double start;
+    long due_sent; /* of the rate: sent or skipped */
+    struct slot slots[IDS];
+    uint16_t idle[IDS]; /* a ring: the ID that has rested longest is next */
+    unsigned idle_head, idle_tail;
+    struct totals second, totals;
 };
 
 static double now(void)
@@ -60,137 +76,83 @@ static double now(void)
     return (double)moment.tv_sec + (double)moment.tv_nsec / 1e9;
 }
 
-/* xorshift64* (Vigna 2016): good enough for drawing, and costs next to nothing. */
-static uint32_t draw(struct load *load)
+static size_t cookie_length_of_next(const struct load *load)
 {
-    uint64_t x = load->random_state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    load->random_state = x;
-    return (uint32_t)((x * 2685821657736338717ULL) >> 32);
+    int is_new = load->new_clients && (load->totals.sent + load->second.sent) % load->new_clients == 0;
+    return is_new && load->wording.cookie_length ? CLIENT_COOKIE : load->wording.cookie_length;
 }
 
-/* The first 24 bits of a network that is routed on the Internet. */
-static uint32_t draw_subnet(struct load *load)
+/* How many queries are to be sent now. */
+static int due(struct load *load, double moment)
 {
-    for (;;) {
-        uint32_t network = draw(load) >> 8;
-        uint32_t first = network >> 16, second = network >> 8 & 255;
-        int private_use = first == 10 || (first == 172 && second >> 4 == 1) || (first == 192 && second == 168);
-        int other_use = first == 0 || first == 127 || first >= 224 || (first == 169 && second == 254) ||
-                        (first == 100 && second >> 6 == 1);
-        if (!private_use && !other_use)
-            return network;
+    int room = load->outstanding - load->under_way;
+    if (!load->rate)
+        return room;
+    long wanted = (long)((moment - load->start) * load->rate) - load->due_sent;
+    long most = (long)(CATCH_UP * load->rate) + 1;
+    if (most > room)
+        most = room;
+    if (wanted > most) {
+        load->second.skipped += wanted - most;
+        load->due_sent += wanted - most;
+        wanted = most;
     }
+    return (int)wanted;
 }
 
-static unsigned char *put16(unsigned char *at, unsigned value)
-{
-    at[0] = (unsigned char)(value >> 8);
-    at[1] = (unsigned char)value;
-    return at + 2;
-}
-
-static unsigned char *put_question(struct load *load, unsigned char *at)
-{
-    if (load->names == 1) {
-        memcpy(at, "\3www\5bench\4test\0\0\1\0\1", QUESTION_LENGTH - 1);
-        return at + QUESTION_LENGTH - 1;
-    }
-    unsigned name = draw(load) % (unsigned)load->names;
-    memcpy(at, "\4n000\5bench\4test\0\0\1\0\1", QUESTION_LENGTH);
-    at[2] = (unsigned char)('0' + name / 100);
-    at[3] = (unsigned char)('0' + name / 10 % 10);
-    at[4] = (unsigned char)('0' + name % 10);
-    return at + QUESTION_LENGTH;
-}
-
-/* Write a query with this ID; its length. */
-static size_t put_query(struct load *load, unsigned char *packet, uint16_t id)
-{
-    static const unsigned char header[HEADER] = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1};
-    memcpy(packet, header, HEADER);
-    put16(packet, id);
-    unsigned char *at = put_question(load, packet + NAME_AT);
-    static const unsigned char opt[] = {0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0, 0};
-    memcpy(at, opt, sizeof opt);
-    unsigned options = 4 + 4 + 3;
-    if (load->cookie_length)
-        options += 4 + (unsigned)load->cookie_length;
-    at = put16(at + sizeof opt, options);
-    uint32_t network = draw_subnet(load);
-    static const unsigned char subnet[] = {0, 8, 0, 7, 0, 1, 24, 0};
-    memcpy(at, subnet, sizeof subnet);
-    at += sizeof subnet;
-    at = put16(at, network >> 8);
-    *at++ = (unsigned char)network;
-    if (load->cookie_length) {
-        at = put16(at, 10);
-        at = put16(at, (unsigned)load->cookie_length);
-        memcpy(at, load->cookie, load->cookie_length);
-        at += load->cookie_length;
-    }
-    return (size_t)(at - packet);
-}
-
-/* Give every idle slot a query. */
 static void ask(struct load *load)
 {
     static unsigned char packets[BATCH][LARGEST];
     static struct iovec buffers[BATCH];
     static struct mmsghdr messages[BATCH];
-    while (load->idle_count) {
-        int count = load->idle_count < BATCH ? load->idle_count : BATCH;
+    for (int left = due(load, now()); left > 0;) {
+        int count = left < BATCH ? left : BATCH;
         double moment = now();
         for (int i = 0; i < count; i++) {
-            struct slot *slot = &load->slots[load->idle[load->idle_count - 1 - i]];
-            slot->id = (uint16_t)(slot->id + (1 << SLOT_BITS));
-            buffers[i] = (struct iovec){packets[i], put_query(load, packets[i], slot->id)};
+            uint16_t id = load->idle[(load->idle_head + (unsigned)i) % IDS];
+            size_t length = put_query(&load->wording, packets[i], id, cookie_length_of_next(load));
+            buffers[i] = (struct iovec){packets[i], length};
             messages[i].msg_hdr = (struct msghdr){.msg_iov = &buffers[i], .msg_iovlen = 1};
-            slot->sent_at = moment;
+            load->second.sent++; /* those that are not sent after all are taken back below */
         }
         int sent = sendmmsg(load->socket, messages, (unsigned)count, 0);
+        load->second.sent -= count - (sent > 0 ? sent : 0);
         if (sent <= 0)
-            return; /* a full buffer, or a server that is gone: the slots stay idle until the next turn */
+            return; /* a full buffer, or a server that is gone: the next turn tries again */
         for (int i = 0; i < sent; i++)
-            load->slots[load->idle[load->idle_count - 1 - i]].waiting = 1;
-        load->idle_count -= sent;
-        load->totals.sent += sent;
+            load->slots[load->idle[load->idle_head++ % IDS]] = (struct slot){moment, 1};
+        load->under_way += sent;
+        load->due_sent += sent;
+        left -= sent;
     }
 }
 
-/* Whether it is a response without an error and with an answer to a name of the world. */
-static int is_good(const unsigned char *packet, size_t length)
+static void release(struct load *load, uint16_t id)
 {
-    size_t end_of_name = sizeof "\5bench\4test";
-    if (length < HEADER + QUESTION_LENGTH || !(packet[2] & 0x80) || packet[3] & 15 || !(packet[6] | packet[7]))
-        return 0;
-    return packet[NAME_AT] < 5 && !memcmp(packet + NAME_AT + 1 + packet[NAME_AT], "\5bench\4test", end_of_name);
+    load->slots[id].waiting = 0;
+    load->idle[load->idle_tail++ % IDS] = id;
+    load->under_way--;
 }
 
-static void release(struct load *load, struct slot *slot)
-{
-    slot->waiting = 0;
-    load->idle[load->idle_count++] = (int)(slot - load->slots);
-}
-
-static void take(struct load *load, const unsigned char *packet, size_t length)
+static void take(struct load *load, const unsigned char *packet, size_t length, double moment)
 {
     uint16_t id = length < 2 ? 0 : (uint16_t)(packet[0] << 8 | packet[1]);
-    struct slot *slot = &load->slots[id & ((1 << SLOT_BITS) - 1)];
-    if (length < HEADER || !slot->waiting || slot->id != id) {
-        load->totals.unexpected++;
+    struct slot *slot = &load->slots[id];
+    if (length < HEADER || !slot->waiting) {
+        load->second.unexpected++;
         return;
     }
-    release(load, slot);
-    if (load->totals.answered++ % CHECK_EVERY == 0 && load->look_into_answers) {
-        load->totals.checked++;
-        load->totals.bad += !is_good(packet, length);
+    release(load, id);
+    if (moment - slot->sent_at > load->second.latency_most)
+        load->second.latency_most = moment - slot->sent_at;
+    load->second.answered++;
+    if (load->look && (load->totals.answered + load->second.answered) % load->look == 0) {
+        load->second.checked++;
+        load->second.bad += !is_good(packet, length);
     }
 }
 
-/* Take what answers there are, after waiting for the first of them for a tick at most. */
+/* Take what answers there are, after waiting for the first of them, but not beyond the next query or tick. */
 static void listen_once(struct load *load)
 {
     static unsigned char packets[BATCH][LARGEST];
@@ -200,49 +162,83 @@ static void listen_once(struct load *load)
         buffers[i] = (struct iovec){packets[i], LARGEST};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &buffers[i], .msg_iovlen = 1};
     }
-    int received = recvmmsg(load->socket, messages, BATCH, MSG_WAITFORONE, NULL);
+    int flags = MSG_WAITFORONE;
+    if (load->rate) {
+        double pause = load->start + (double)(load->due_sent + 1) / load->rate - now();
+        pause = pause < SPREAD ? SPREAD : pause > TICK_MS / 1e3 ? TICK_MS / 1e3 : pause;
+        struct timespec most = {0, (long)(pause * 1e9)};
+        struct pollfd wanted = {.fd = load->socket, .events = POLLIN};
+        ppoll(&wanted, 1, &most, NULL);
+        flags = MSG_DONTWAIT;
+    }
+    int received = recvmmsg(load->socket, messages, BATCH, flags, NULL);
+    double moment = received > 0 ? now() : 0;
     for (int i = 0; i < received; i++)
-        take(load, packets[i], messages[i].msg_len);
+        take(load, packets[i], messages[i].msg_len, moment);
 }
 
 static void give_up_on_lost(struct load *load, double moment)
 {
-    for (int i = 0; i < load->outstanding; i++) {
-        struct slot *slot = &load->slots[i];
-        if (slot->waiting && moment - slot->sent_at > PATIENCE_MS / 1e3) {
-            load->totals.lost++;
-            release(load, slot);
+    for (int id = 0; id < IDS; id++)
+        if (load->slots[id].waiting && moment - load->slots[id].sent_at > load->patience) {
+            load->second.lost++;
+            release(load, (uint16_t)id);
         }
-    }
 }
 
-static int open_socket(int port)
+static void open_socket(struct load *load)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval tick = {0, TICK_MS * 1000};
-    int opened = socket(AF_INET, SOCK_DGRAM, 0);
-    address.sin_port = htons((unsigned short)port);
+    int buffer = RECEIVE_BUFFER, opened = socket(AF_INET, SOCK_DGRAM, 0);
+    address.sin_port = htons((unsigned short)load->port);
     if (opened < 0 || connect(opened, (struct sockaddr *)&address, sizeof address) < 0 ||
+        setsockopt(opened, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) < 0 ||
         setsockopt(opened, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) < 0) {
         perror("generator");
         exit(1);
     }
-    return opened;
+    load->socket = opened;
 }
 
-static size_t read_hexadecimal(const char *text, unsigned char *into)
+/* Answers that came and for which this program had no room: lost by it, and not by the server. */
+static unsigned long dropped_here(const struct load *load)
 {
-    size_t length = 0;
-    unsigned value;
-    for (; length < LARGEST_COOKIE && sscanf(text + 2 * length, "%2x", &value) == 1; length++)
-        into[length] = (unsigned char)value;
-    return length;
+    uint32_t told[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof told;
+    return getsockopt(load->socket, SOL_SOCKET, SO_MEMINFO, told, &length) ? 0 : told[SK_MEMINFO_DROPS];
+}
+
+static void print(const struct load *load, const struct totals *what, double seconds)
+{
+    printf("{\"seconds\": %.6f, \"sent\": %ld, \"answered\": %ld, \"lost\": %ld, \"unexpected\": %ld, "
+           "\"checked\": %ld, \"bad\": %ld, \"skipped\": %ld, \"latency_most_ms\": %.3f, \"dropped_here\": %lu}\n",
+           seconds, what->sent, what->answered, what->lost, what->unexpected, what->checked, what->bad,
+           what->skipped, what->latency_most * 1e3, dropped_here(load));
+    fflush(stdout);
+}
+
+/* Close the books of a second. */
+static void add_up(struct load *load)
+{
+    struct totals *all = &load->totals, *last = &load->second;
+    all->sent += last->sent;
+    all->answered += last->answered;
+    all->lost += last->lost;
+    all->unexpected += last->unexpected;
+    all->checked += last->checked;
+    all->bad += last->bad;
+    all->skipped += last->skipped;
+    if (last->latency_most > all->latency_most)
+        all->latency_most = last->latency_most;
+    memset(last, 0, sizeof *last);
 }
 
 /* The load itself; how many seconds it took. */
-static double run(struct load *load, double seconds)
+static double run(struct load *load)
 {
-    double start = now(), end = start + seconds, looked_at = start, moment = start;
+    load->start = now();
+    double end = load->start + load->seconds, looked_at = load->start, second = load->start, moment = load->start;
     while (moment < end) {
         ask(load);
         listen_once(load);
@@ -251,41 +247,80 @@ static double run(struct load *load, double seconds)
             give_up_on_lost(load, moment);
             looked_at = moment;
         }
+        if (moment - second >= 1) {
+            if (load->each_second)
+                print(load, &load->second, moment - second);
+            add_up(load);
+            second = moment;
+        }
     }
     /* What is under way still counts: the server has paid for it, or will. */
-    while (load->idle_count < load->outstanding) {
+    while (load->under_way) {
         listen_once(load);
         give_up_on_lost(load, now());
     }
-    return now() - start;
+    add_up(load);
+    return now() - load->start;
+}
+
+static void read_cookie(struct load *load, const char *text)
+{
+    unsigned value;
+    size_t length = 0;
+    for (; length < LARGEST_COOKIE && sscanf(text + 2 * length, "%2x", &value) == 1; length++)
+        load->wording.cookie[length] = (unsigned char)value;
+    load->wording.cookie_length = length;
+}
+
+static void read_options(struct load *load, int count, char **arguments)
+{
+    enum { PORT, SECONDS, NAMES, OUTSTANDING, RATE, COOKIE, NEW_CLIENTS, LOOK, PATIENCE, SEED, EACH_SECOND };
+    static const struct option known[] = {
+        {"port", 1, 0, PORT},         {"seconds", 1, 0, SECONDS},
+        {"names", 1, 0, NAMES},       {"outstanding", 1, 0, OUTSTANDING},
+        {"rate", 1, 0, RATE},         {"cookie", 1, 0, COOKIE},
+        {"look", 1, 0, LOOK},         {"new-clients", 1, 0, NEW_CLIENTS},
+        {"seed", 1, 0, SEED},         {"patience", 1, 0, PATIENCE},
+        {"each-second", 0, 0, EACH_SECOND}, {0, 0, 0, 0},
+    };
+    for (int option; (option = getopt_long(count, arguments, "", known, NULL)) != -1;)
+        switch (option) {
+        case PORT: load->port = atoi(optarg); break;
+        case SECONDS: load->seconds = atof(optarg); break;
+        case NAMES: load->wording.names = atoi(optarg); break;
+        case OUTSTANDING: load->outstanding = atoi(optarg); break;
+        case RATE: load->rate = atof(optarg); break;
+        case COOKIE: read_cookie(load, optarg); break;
+        case NEW_CLIENTS: load->new_clients = atoi(optarg); break;
+        case LOOK: load->look = atoi(optarg); break;
+        case PATIENCE: load->patience = atof(optarg) / 1e3; break;
+        case SEED: load->wording.random_state = strtoull(optarg, NULL, 10) * 0x9E3779B97F4A7C15ULL | 1; break;
+        case EACH_SECOND: load->each_second = 1; break;
+        default: exit(2);
+        }
+    int names = load->wording.names, outstanding = load->outstanding;
+    if (!load->port || load->seconds <= 0 || load->rate < 0 || names < 1 || names > MOST_NAMES || outstanding < 1 ||
+        outstanding > MOST_OUTSTANDING) {
+        fprintf(stderr, "generator: a port, seconds, 1 to %d names, 1 to %d outstanding\n", MOST_NAMES,
+                MOST_OUTSTANDING);
+        exit(2);
+    }
 }
 
 int main(int count, char **arguments)
 {
-    static struct load load;
-    if (count != 8) {
-        fprintf(stderr, "usage: generator PORT SECONDS NAMES OUTSTANDING SEED CHECKED COOKIE\n");
-        return 2;
-    }
-    load.names = atoi(arguments[3]);
-    load.outstanding = atoi(arguments[4]);
-    load.random_state = strtoull(arguments[5], NULL, 10) * 0x9E3779B97F4A7C15ULL | 1;
-    load.look_into_answers = atoi(arguments[6]);
-    if (load.names < 1 || load.names > 1000 || load.outstanding < 1 || load.outstanding > MOST_OUTSTANDING) {
-        fprintf(stderr, "generator: 1 to 1000 names, 1 to %d outstanding\n", MOST_OUTSTANDING);
-        return 2;
-    }
-    if (arguments[7][0] != '-')
-        load.cookie_length = read_hexadecimal(arguments[7], load.cookie);
-    load.socket = open_socket(atoi(arguments[1]));
-    for (int i = 0; i < load.outstanding; i++) {
-        load.slots[i].id = (uint16_t)i;
-        load.idle[load.idle_count++] = i;
-    }
-    double seconds = run(&load, atof(arguments[2]));
-    struct totals *totals = &load.totals;
-    printf("{\"seconds\": %.6f, \"sent\": %ld, \"answered\": %ld, \"lost\": %ld, \"unexpected\": %ld, "
-           "\"checked\": %ld, \"bad\": %ld}\n",
-           seconds, totals->sent, totals->answered, totals->lost, totals->unexpected, totals->checked, totals->bad);
+    static struct load load = {
+        .wording = {.names = 1000, .random_state = 0x9E3779B97F4A7C15ULL},
+        .outstanding = 64,
+        .look = 64,
+        .patience = 1,
+    };
+    read_options(&load, count, arguments);
+    open_socket(&load);
+    unsigned used = 8 * (unsigned)load.outstanding;
+    for (; load.idle_tail < used; load.idle_tail++)
+        load.idle[load.idle_tail] = (uint16_t)load.idle_tail;
+    double seconds = run(&load);
+    print(&load, &load.totals, seconds);
     return 0;
 }

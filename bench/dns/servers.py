@@ -1,4 +1,4 @@
-"""The servers of the benchmark: the configuration of each for the same world, and how to start it.
+"""The peers in the benchmark: the configuration of each for the same world, and how to start it.
 
 Each one answers over UDP with one thread, on one socket. Everything else is as it comes by default.
 """
@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from world import DEFAULT, NAMES, REGIONS, STATIC_RECORDS, TTL, WWW, ZONE
-
-_SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
-_ALL_NAMES = (*NAMES, WWW)
-
-
-class UnavailableError(Exception):
-    """Something cannot be measured here; one sentence says why."""
+from processes import program
+from world import DEFAULT, REGIONS, STATIC_RECORDS, TTL, ZONE
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server lives while it is measured. database: the locations. probed: a TCP port that accepts."""
+    """Where a server lives while it is measured, and what it serves.
+
+    database: the locations. probed: a TCP port that accepts. names: in the zone, answered by location.
+    """
 
     folder: Path
     port: int
     database: Path
     probed: int
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +35,14 @@ class Server:
     """prepare: write the configuration into a place and tell the command that runs it in the foreground.
 
     answers: whether it answers questions at all. version: raises UnavailableError when it is not installed.
+    environment: what it is started with, beside ours.
     """
 
     name: str
     version: Callable[[], str]
     prepare: Callable[[Place], list[str]]
     answers: bool = True
-
-
-def program(name: str, package: str) -> str:
-    """The path of an installed program; raises UnavailableError that names the Debian package."""
-    found = shutil.which(name) or shutil.which(name, path=":".join(_SYSTEM_FOLDERS))
-    if found is None:
-        raise UnavailableError(f"{name} is not installed (Debian: apt-get install {package})")
-    return found
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _version(name: str, package: str, *arguments: str) -> str:
@@ -89,7 +79,7 @@ plugins => {{ geoip => {{
   }} }}
 }} }}
 """)
-    balanced = "".join(f"{name} {TTL} DYNA geoip!www\n" for name in _ALL_NAMES)
+    balanced = "".join(f"{name} {TTL} DYNA geoip!www\n" for name in place.names)
     (zones / ZONE).write_text(STATIC_RECORDS + balanced)
     return [command, "-c", str(configuration), "start"]
 
@@ -123,12 +113,12 @@ zone:
     module: mod-geoip/world
 """)
     # What the module has no answer for is answered from the zone.
-    fallback = "".join(f"{name} {TTL} A {DEFAULT.address}\n" for name in _ALL_NAMES)
+    fallback = "".join(f"{name} {TTL} A {DEFAULT.address}\n" for name in place.names)
     (place.folder / "zone").write_text(STATIC_RECORDS + fallback)
     rules = "".join(
         f'  - geo: "{code}"\n    A: {region.address}\n' for region in REGIONS for code in region.continents
     )
-    (place.folder / "names.yaml").write_text("".join(f"{name}.{ZONE}:\n{rules}" for name in _ALL_NAMES))
+    (place.folder / "names.yaml").write_text("".join(f"{name}.{ZONE}:\n{rules}" for name in place.names))
     return [command, "-c", str(file)]
 
 
@@ -155,53 +145,11 @@ loglevel=3
         f"ns1.{ZONE}": [{"a": "192.0.2.53"}],
     }
     records |= {f"{code}.places.{ZONE}": [{"a": address}] for code, address in places.items()}
-    services = {f"{name}.{ZONE}": f"%cn.places.{ZONE}" for name in _ALL_NAMES}
+    services = {f"{name}.{ZONE}": f"%cn.places.{ZONE}" for name in place.names}
     # JSON is YAML.
     zones = {"domains": [{"domain": ZONE, "ttl": TTL, "records": records, "services": services}]}
     (place.folder / "zones.yaml").write_text(json.dumps(zones))
     return [command, f"--config-dir={place.folder}"]
-
-
-def _gslb(place: Place) -> list[str]:
-    regions = {
-        region.name: {
-            "coordinates": {
-                "latitude": region.coordinates.latitude,
-                "longitude": region.coordinates.longitude,
-            },
-            "check": "edge",
-            "edges": [{"addresses": [region.address], "probe": f"127.0.0.1:{place.probed}"}],
-        }
-        for region in REGIONS
-    }
-    rules = [{"continent": list(region.continents), "regions": [region.name]} for region in REGIONS]
-    service = {"policy": {"geo": {"rules": rules}}, "ttl": TTL}
-    default = DEFAULT.coordinates
-    fleet = {
-        "redis": {"url": f"unix://{place.folder}/no-redis"},
-        "geo": {
-            "databases": [str(place.database)],
-            "default": {"country": "US", "latitude": default.latitude, "longitude": default.longitude},
-        },
-        "dns": {
-            "nodes": {"bench": {"listen": [f"127.0.0.1:{place.port}"], "admin": None}},
-            # Responses are counted as ever, but there is one client here, and it wants them all.
-            "rate_limit": {"responses_per_second": 10_000_000, "ceiling": 100_000_000},
-        },
-        "zones": {ZONE: {"records": STATIC_RECORDS}},
-        "checks": {"edge": {"type": "tcp"}},
-        "regions": regions,
-        "services": {f"{name}.{ZONE}": service for name in _ALL_NAMES},
-    }
-    file = place.folder / "regions.yaml"
-    file.write_text(json.dumps(fleet, indent=1))
-    return [sys.executable, "-m", "gslb", "dns", "--config", str(file), "--log-level", "warning"]
-
-
-def _gslb_version() -> str:
-    from importlib.metadata import version
-
-    return f"{version('gslb')}, CPython {sys.version.split()[0]}"
 
 
 GDNSD = Server("gdnsd", lambda: _version("gdnsd", "gdnsd"), _gdnsd)
@@ -214,7 +162,6 @@ PEERS = (
         _powerdns,
     ),
 )
-GSLB = Server("gslb", _gslb_version, _gslb)
 
 
 def echo(command: Path) -> Server:
