@@ -86,7 +86,7 @@ class DnsNode:
         self.answering = False
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
-        self._renewing: set[asyncio.Task[None]] = set()
+        self._renewal = asyncio.Event()
         self._prepared: AnswerCache | None = None
         self._refreshing: asyncio.Handle | None = None
 
@@ -130,39 +130,54 @@ class DnsNode:
         if self._refreshing is None:
             self._refresh()
         for name, state in world.regions.items():
-            _tell_of_change(before.region(name), state)
+            if (known := before.region(name)) is not state:
+                _tell_of_change(known, state)
 
     def _refresh(self) -> None:
         """Make stale answers anew, a few at a time, as everything else goes on."""
-        more = self.responder.refresh()
-        self._refreshing = asyncio.get_running_loop().call_soon(self._refresh) if more else None
+        self._refreshing = None
+        if self.responder.refresh():
+            self._refreshing = asyncio.get_running_loop().call_soon(self._refresh)
 
-    def _use_locator(self, locator: Locator) -> None:
-        """A new one, or one that has its network map now."""
-        renewing = asyncio.create_task(self._renew(locator), name="answers by new geo databases")
-        self._renewing.add(renewing)
-        renewing.add_done_callback(self._renewing.discard)
-        renewing.add_done_callback(_tell_of_failure)
+    async def _keep_renewed(self) -> None:
+        """Have every new locator answered by, and every one that gets its network map later on."""
+        while True:
+            self._renewal.clear()
+            try:
+                await self._renew()
+            except Exception:
+                log.exception(
+                    "answers by new geo databases could not be prepared; they are made when asked for"
+                )
+                self._use_locator(self.locators.current, None)
+            await self._renewal.wait()
 
-    async def _renew(self, locator: Locator) -> None:
-        """Until the answers are prepared, those by the locator before are given, and those of every world
-        and fleet that come meanwhile."""
-        while locator is self.locators.current:
+    async def _renew(self) -> None:
+        """Until its answers are prepared, those by the locator before are given, and those of every world and
+        fleet that come meanwhile; if there is yet another locator then, the preparations begin again."""
+        while True:
+            locator = self.locators.current
             authority = Authority(self.fleet, self.zones, locator, self.store.world)
             if self.responder.serves(authority):
                 if locator.network_map is not None:
                     await aside(locator.network_map.examples)
                 return
             prepared = await aside(partial(self.responder.prepare, authority))
-            if prepared.serves(Authority(self.fleet, self.zones, locator, self.store.world)):
-                self.locator = locator
-                self.responder.use(self._authority(self.store.world), prepared)
+            is_current = locator is self.locators.current
+            if is_current and prepared.serves(Authority(self.fleet, self.zones, locator, self.store.world)):
+                self._use_locator(locator, prepared)
                 return
+
+    def _use_locator(self, locator: Locator, prepared: AnswerCache | None) -> None:
+        self.locator = locator
+        self.responder.use(self._authority(self.store.world), prepared)
+        if self._refreshing is None:
+            self._refresh()
 
     async def start(self) -> None:
         """Learn what can be learnt in `initial_round` seconds, then begin to answer."""
         self.store.subscribe(self._use_world)
-        self.locators.subscribe(self._use_locator)
+        self.locators.subscribe(lambda _: self._renewal.set())
         # First: a network map that has to be made is made while the others wait for their first answers.
         self._tasks = [asyncio.create_task(self.locators.watch(), name="geo databases")]
         await self.store.start()
@@ -170,6 +185,7 @@ class DnsNode:
         self._tasks += [
             asyncio.create_task(self.prober.run(), name="prober"),
             asyncio.create_task(self.configuration.watch(), name="configuration"),
+            asyncio.create_task(self._keep_renewed(), name="answers by new geo databases"),
         ]
         for task in self._tasks:
             task.add_done_callback(_tell_of_failure)
@@ -177,8 +193,6 @@ class DnsNode:
             _start(udp)
         for tcp in self.tcp:
             await tcp.start()
-        if self.locators.current.network_map is not None:
-            self._use_locator(self.locators.current)
         self.answering = True
         self.configuration.start()
         log.info(
@@ -199,9 +213,9 @@ class DnsNode:
             await asyncio.to_thread(udp.stop)
         if self._refreshing is not None:
             self._refreshing.cancel()
-        for task in (*self._tasks, *self._renewing):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._renewing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.stop()
         log.info("stopped", node=self.node.name)
 
@@ -235,6 +249,8 @@ class DnsNode:
                 self.udp, self.tcp = [udp for udp, _ in now], [tcp for _, tcp in now]
                 for tcp in self.tcp:
                     tcp.settings = fleet.dns.tcp
+                # A network map may have come since the answers were prepared without it.
+                self._renewal.set()
         except BaseException:
             await _close(added.values())
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from gslb.config.document import Document, KeyPath
@@ -33,34 +33,55 @@ class Findings:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.errors: list[Problem] = [without_logins(problem) for problem in document.problems]
-        self.warnings: list[Problem] = []
+        self._errors = dict.fromkeys(without_logins(problem) for problem in document.problems)
+        self._warnings: dict[Problem, None] = {}
+        # By every path at, above or in which a value of the environment stands, the name of the first.
+        self._from_environment: dict[KeyPath, str] = {}
+        for path, taken in document.from_environment.items():
+            for length in range(len(path) + 1):
+                self._from_environment.setdefault(path[:length], taken[0][0])
+
+    @property
+    def errors(self) -> list[Problem]:
+        return list(self._errors)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return list(self._warnings)
+
+    def add_errors(self, problems: Iterable[Problem]) -> None:
+        """Report what was found elsewhere, with its place."""
+        self._errors.update(dict.fromkeys(problems))
 
     def error(self, path: KeyPath, message: str, hint: str = "", *, key: bool = False) -> None:
         """Report what is wrong at `path` (at its key, if `key`), unless its value is known to be useless."""
         if any(path[:length] in self.document.broken for length in range(len(path) + 1)):
             return
-        self._add(self.errors, path, message, hint, key)
+        self._add(self._errors, path, message, hint, key)
 
     def warn(self, path: KeyPath, message: str, hint: str = "", *, key: bool = False) -> None:
         """Report what is legal but unwise."""
-        self._add(self.warnings, path, message, hint, key)
+        self._add(self._warnings, path, message, hint, key)
 
-    def _add(self, found: list[Problem], path: KeyPath, message: str, hint: str, key: bool) -> None:
+    def _add(self, found: dict[Problem, None], path: KeyPath, message: str, hint: str, key: bool) -> None:
         place = self.document.place(path, key=key)
         # A single value that stands for a list of one is not called its first item.
         while path and isinstance(path[-1], int) and path not in self.document.value_marks:
             path = path[:-1]
         where = dotted(_shown_path(path))
         problem = without_logins(Problem(place, f"{where}: {message}" if path else message, hint))
-        if problem not in found:
-            found.append(problem)
+        found.setdefault(problem)
 
     def secret(self, path: KeyPath) -> str | None:
         """What to say instead of the value at `path`, when it (or anything in it) must not show."""
-        for place, taken in self.document.from_environment.items():
-            if place[: len(path)] == path or path[: len(place)] == place:
-                return f"the value of ${{{taken[0][0]}}}"
+        name = self._from_environment.get(path)
+        if name is None:
+            # In a scalar there is no place: whoever asks for one means the whole.
+            places = (path[:length] for length in range(len(path)))
+            environment = self.document.from_environment
+            name = next((environment[place][0][0] for place in places if place in environment), None)
+        if name is not None:
+            return f"the value of ${{{name}}}"
         return HIDDEN if _kept_secret(path) is not None else None
 
     def shown(self, path: KeyPath, value: object) -> str:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from functools import lru_cache
 
 _LISTED = 12  # more names than this would bury the error they are meant to explain
 
 
 def did_you_mean(text: str, known: Collection[str]) -> str | None:
     """The one of `known` that is written most like `text`; case, `-` and `_` count little."""
+    return _likely(text, tuple(known))
+
+
+# One name that is gone may be missed in thousands of places.
+@lru_cache(maxsize=256)
+def _likely(text: str, known: tuple[str, ...]) -> str | None:
     folded = {_fold(name): name for name in known}
     if _fold(text) in folded:
         return folded[_fold(text)]

@@ -52,7 +52,7 @@ def zone_source(
         except UnreadableError as unreadable:
             if unreadable.before is not None and findings.secret(place) is None:
                 where = bad_byte(str(directory / (entry.file or "")), unreadable.before)
-                findings.errors.append(Problem(where, f"the zone file {unreadable.what}", unreadable.hint))
+                findings.add_errors([Problem(where, f"the zone file {unreadable.what}", unreadable.hint)])
             else:
                 findings.error(place, f"{shown} {unreadable.what}", unreadable.hint)
             return None
@@ -85,9 +85,8 @@ def check_zone(
         indentation = _indentation(source, lines) if source.file == findings.document.file else 0
         absent = _absent(source)
         found = [absent.get(problem.place, problem) for problem in error.problems]
-        moved = dict.fromkeys(_moved(findings, path, problem, indentation) for problem in found)
-        known = set(findings.errors)  # zones may include the same file
-        findings.errors.extend(problem for problem in moved if problem not in known)
+        # Each once: zones may include the same file.
+        findings.add_errors([_moved(findings, path, problem, indentation) for problem in found])
         return None
 
 

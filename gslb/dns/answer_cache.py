@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address
 from itertools import islice
 from typing import NamedTuple
@@ -115,7 +116,9 @@ class AnswerCache:
         for question, address in (*clients, *((question, somebody) for question in asked)):
             if not wanted():
                 break
-            self._find(question, address, now, missed=True)
+            # What cannot be answered ahead is told when it is asked for; it must not keep all else waiting.
+            with suppress(Exception):
+                self._find(question, address, now, missed=True)
         while wanted() and self.rank_ahead():
             pass
         self.groups.let_go()

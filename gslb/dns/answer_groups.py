@@ -136,6 +136,7 @@ class Groups:
             known = before._preferences.get(key)
             was, now = before._fleet.regions, self._fleet.regions
             if known is not None and all(was[name] == now[name] for name in service.regions):
+                known.belong_to(self._fleet, service)
                 return known
         return Preferences(next(self._preferences_numbers), self._fleet, service)
 

@@ -82,8 +82,9 @@ class CompiledPath:
         for first in self._free:
             numbers = range(first, first + count)
             if set(numbers) <= set(self._free):
+                loop = Loop(self._exchange, sockets, first, wildcard=wildcard)
                 self._free = [number for number in self._free if number not in numbers]
-                return Loop(self._exchange, sockets, first, wildcard=wildcard)
+                return loop
         raise GslbError(
             f"a node has at most {MOST_THREADS} threads that answer over UDP",
             hint="lower dns.udp_threads, or listen on fewer addresses",

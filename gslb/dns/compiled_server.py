@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
+from gslb.dns.compiled.loop import Miss
 from gslb.dns.compiled_path import CompiledPath
 from gslb.dns.responder import Responder
 
@@ -59,37 +61,64 @@ class CompiledServer:
 
     def stop(self) -> None:
         """Return when every thread has ended."""
-        self._stopping = True
         self._loop.stop()
-        for thread in (*self._threads, self._clerk):
+        for thread in self._threads:
             if thread.is_alive():
                 thread.join()
+        # Only now there are no more queries to come.
+        self._stopping = True
+        if self._clerk.is_alive():
+            self._clerk.join()
         self._path.release(self._loop, len(self._threads))
 
     def _serve(self, index: int, core: int | None) -> None:
+        if core is not None:
+            try:
+                os.sched_setaffinity(0, {core})
+            except OSError as error:
+                log.warning("a thread cannot keep to its core", core=core, error=error.strerror)
         try:
-            self._loop.serve(index, core)
+            self._loop.serve(index)
         except Exception:
             log.exception("a thread that answers over udp has ended", thread=self._loop.first + index)
 
     def _help_out(self) -> None:
         idle = _IDLE
         while not self._stopping:
-            misses = self._loop.take(seconds=idle)
+            idle = 0.0 if self._take(idle) or self._do_something_useful() else _IDLE
+        end = time.monotonic() + _IDLE
+        while self._take(0.0) and time.monotonic() < end:
+            pass
+
+    def _take(self, seconds: float) -> bool:
+        """Answer what there is, waiting for it if need be; whether there was anything."""
+        try:
+            misses = self._loop.take(seconds=seconds)
             for miss in misses:
-                try:
-                    answer = self._responder.respond(miss.packet, miss.source, miss.port, missed=True)
-                    if answer is not None:
-                        self._loop.send(miss, answer)
-                except OSError as error:
-                    # An ICMP error of an earlier answer, or a full buffer: the next query is not to blame.
-                    log.debug("udp", error=str(error))
-                except Exception:
-                    # The fault is ours; one query is lost to it, and not all that come after it.
-                    with suppress(Exception):
-                        log.exception("a query over udp could not be answered")
-            idle = _IDLE
-            with suppress(Exception):  # what fails here fails again, and is told, when it is asked for
-                self._path.reclaim()
-                self._responder.tell_of_limits()
-                idle = 0.0 if self._responder.rank_ahead() else _IDLE
+                self._answer(miss)
+        except Exception:
+            with suppress(Exception):
+                log.exception("queries over udp could not be answered")
+            return False
+        return bool(misses)
+
+    def _answer(self, miss: Miss) -> None:
+        try:
+            answer = self._responder.respond(miss.packet, miss.source, miss.port, missed=True)
+            if answer is not None:
+                self._loop.send(miss, answer)
+        except OSError as error:
+            # An ICMP error of an earlier answer, or a full buffer: the next query is not to blame.
+            log.debug("udp", error=str(error))
+        except Exception:
+            # The fault is ours; one query is lost to it, and not all that come after it.
+            with suppress(Exception):
+                log.exception("a query over udp could not be answered")
+
+    def _do_something_useful(self) -> bool:
+        """While nobody waits; whether there is more of it."""
+        with suppress(Exception):  # what fails here fails again, and is told, when it is asked for
+            self._path.reclaim()
+            self._responder.tell_of_limits()
+            return self._responder.rank_ahead()
+        return False

@@ -33,8 +33,8 @@ class Datagrams(Protocol):
         """Those that are there, or if there is none and it may `wait`, that come next: each one's head, and
         what follows it, which is empty if not even the head is whole.
 
-        Raises BlockingIOError when there is none (and there was none for the socket's time-out, if it waited),
-        and other OSErrors.
+        Raises BlockingIOError when there is none (nor was while it waited, for the socket's time-out), and
+        other OSErrors.
         """
 
     def packet(self, index: int) -> bytes:

@@ -65,7 +65,7 @@ class KnownAnswers:
         self.names: defaultdict[int, dict[bytes, Known]] = defaultdict(dict)
         self._passing: dict[Question, Known] = {}
         self._shares: dict[int, int] = {}
-        self._kept = 0
+        self._kept = 0  # put into `names` since it was empty
         sizes = [len(service.regions) for service in self._fleet.services.values()]
         self._first = dict(zip(self._fleet.services, accumulate(sizes, initial=0), strict=False))
         self.served = [0] * sum(sizes)
@@ -82,10 +82,10 @@ class KnownAnswers:
         question = (lowered + b"\0", rtype)
         entry = self._cache.entries.get(question)
         if entry is not None:
-            known = self.names[rtype][lowered] = self._known(entry)
             self._kept += 1
             if self._kept > MOST_ENTRIES:
-                self._forget()
+                self._forget_all()
+            known = self.names[rtype][lowered] = self._known(entry)
             return known
         known = self._passing.get(question)
         if known is None:
@@ -94,6 +94,12 @@ class KnownAnswers:
                 self._passing.clear()
             self._passing[question] = known
         return known
+
+    def forget(self, name: bytes, rtype: int) -> None:
+        """Have what a question leads to looked up again: the cache may have driven it out meanwhile."""
+        lowered = name.lower()
+        self.names[rtype].pop(lowered, None)
+        self._passing.pop((lowered + b"\0", rtype), None)
 
     def ready(self, outcome: Outcome) -> Ready:
         """The form in which an outcome that has an answer is given."""
@@ -122,7 +128,11 @@ class KnownAnswers:
             {
                 (name, region): count
                 for name, service in self._fleet.services.items()
-                for region, count in zip(service.regions, self.served[self._first[name] :], strict=False)
+                for region, count in zip(
+                    service.regions,
+                    self.served[self._first[name] : self._first[name] + len(service.regions)],
+                    strict=True,
+                )
                 if count
             }
         )
@@ -132,9 +142,9 @@ class KnownAnswers:
             return Known(Ready(entry, self._fleet), 0)
         return Known(entry, self._first[entry.service])
 
-    def _forget(self) -> None:
+    def _forget_all(self) -> None:
         # Shapes hold on to these dictionaries.
-        for known in self.names.values():
+        for known in list(self.names.values()):
             known.clear()
         self._kept = 0
 

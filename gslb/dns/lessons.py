@@ -15,6 +15,10 @@ from gslb.policy.preferences import Preferences
 if TYPE_CHECKING:
     from gslb.dns.compiled.book import Book
 
+MOST_GROUPS = 1 << 26
+"""How many groups the loop can tell apart; a cache that has had more, which takes days of a flood of names
+under a wildcard alias, leaves those that come then to Python."""
+
 _LOCATED, _SHARED, _ORDERED = 1, 2, 4
 
 
@@ -41,6 +45,8 @@ class Lessons:
 
     def question(self, question: Question, entry: Entry | Packed, *, passing: bool) -> None:
         """What a question leads to."""
+        if isinstance(entry, Entry) and entry.group.number >= MOST_GROUPS:
+            return  # its number has no room in a key; Python answers it
         name, rtype = question
         asked = name + rtype.to_bytes(2)
         if isinstance(entry, Packed):
@@ -63,6 +69,8 @@ class Lessons:
 
     def outcome(self, key: int, outcome: Outcome) -> None:
         """What is answered."""
+        if key >> 38 >= MOST_GROUPS:
+            return
         packed = outcome.packed
         if packed is None:
             self.book.learn_outcome(key, None)
@@ -77,7 +85,7 @@ class Lessons:
 
     def expire(self, keys: Iterable[int], at: float) -> None:
         """From `at` on (seconds since 1970) nothing is answered from these."""
-        self.book.expire(keys, at)
+        self.book.expire([key for key in keys if key >> 38 < MOST_GROUPS], at)
 
     def served(self) -> dict[tuple[str, str], int]:
         """How often the loop answered, by service and region."""

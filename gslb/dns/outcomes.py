@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 
 from gslb.dns.answer_groups import SHARE_BITS, Group, Groups, Outcome, Question, outcome_key
@@ -49,7 +50,7 @@ class Outcomes:
         self._lessons = lessons
         self._own: dict[int, None] = {}
         self._dependents: defaultdict[str, set[int]] = defaultdict(set)
-        self._waiting: deque[int] = deque()
+        self._waiting: dict[int, None] = {}
         self._lock = threading.Lock()
 
     def find(self, key: int, question: Question, client: Client | None, now: float) -> Outcome | None:
@@ -85,15 +86,16 @@ class Outcomes:
                 break
             outcome = self.kept.get(key)
             if outcome is not None:
-                remade.update(self._remade(authority, key, outcome, now))
+                with suppress(Exception):  # it is told when somebody asks, and must not hold up the others
+                    remade.update(self._remade(authority, key, outcome, now))
         with self._lock:
             self.authority = authority
-            stale = [key for key in self._affected(changed) if key not in remade]
+            stale = self._affected(changed)
             for key in stale:
                 self.kept[key].ends = min(self.kept[key].ends, now + STALE)
-            self._waiting.extend(stale)
+            self._waiting.update(dict.fromkeys(stale))
             if self._lessons is not None and stale:
-                self._lessons.expire(stale, now + STALE)
+                self._lessons.expire([key for key in stale if key not in remade], now + STALE)
             for key, outcome in remade.items():
                 self._store(key, outcome)
 
@@ -101,15 +103,18 @@ class Outcomes:
         """Make some of the outcomes anew that the last change left stale; whether there are more."""
         authority = self.authority
         while most > 0 and self._waiting:
-            key = self._waiting.popleft()
+            key = next(iter(self._waiting))
+            del self._waiting[key]
             outcome = self.kept.get(key)
             if outcome is None or outcome.ends == outcome.shrinks_at:
                 continue  # gone, or somebody asked for it and had it made
-            remade = self._remade(authority, key, outcome, now)
-            most -= len(remade)
+            remade: dict[int, Outcome] = {}
+            with suppress(Exception):  # as in `use`
+                remade = self._remade(authority, key, outcome, now)
+            most -= max(1, len(remade))
             with self._lock:
                 if authority is not self.authority:
-                    self._waiting.append(key)
+                    self._waiting[key] = None
                     return True
                 for each, successor in remade.items():
                     self._store(each, successor)
@@ -146,7 +151,9 @@ class Outcomes:
 
     def _store(self, key: int, outcome: Outcome) -> None:
         group = self._groups.by_number.get(key >> 38)
-        own = group.keys if group is not None else None
+        if group is None:
+            return  # its question has been driven out meanwhile
+        own = group.keys
         before = self.kept.get(key)
         if before is not None:
             self._follow(key, before, False)
@@ -197,4 +204,9 @@ def _made(authority: Authority, key: int, question: Question, client: Client, no
 def _changed_regions(before: Authority, after: Authority) -> list[str]:
     if before.world.regions is after.world.regions:
         return []
-    return [name for name in after.fleet.regions if before.world.region(name) != after.world.region(name)]
+    changed = []
+    for name in after.fleet.regions:
+        was, now = before.world.region(name), after.world.region(name)
+        if was is not now and was != now:
+            changed.append(name)
+    return changed

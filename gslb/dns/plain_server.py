@@ -47,7 +47,8 @@ class PlainServer:
             try:
                 self._serve_some()
             except BlockingIOError:
-                self._rank_ahead()
+                with suppress(Exception):  # it is told when somebody asks
+                    self._rank_ahead()
             except InterruptedError:
                 continue
             except OSError as error:
@@ -66,15 +67,26 @@ class PlainServer:
             # The fault is ours: no query must be lost to it.
             self._tell_of_fault()
             answers, unanswered = [SILENCE] * datagrams.count, list(range(datagrams.count))
+        if unanswered:
+            self._ranking = True  # perhaps they would have been known, if there had been time for more
         for index in unanswered:
-            host, port = datagrams.source(index)
-            answers[index] = responder.respond(datagrams.packet(index), host, port) or SILENCE
+            answers[index] = self._made(index)
         datagrams.send(answers)
+
+    def _made(self, index: int) -> bytes:
+        """The answer that there is none to repeat for."""
+        try:
+            host, port = self._datagrams.source(index)
+            return self._responder.respond(self._datagrams.packet(index), host, port) or SILENCE
+        except Exception:
+            self._tell_of_fault()
+            return SILENCE
 
     def _rank_ahead(self) -> None:
         """Use idle time for what somebody would have to wait for later."""
-        self._ranking = False  # if this fails, it does so in vain, and not for ever
-        self._ranking = self._responder.rank_ahead()
+        self._ranking = False
+        with suppress(Exception):  # what fails here fails again, and is told, when it is asked for
+            self._ranking = self._responder.rank_ahead()
 
     def _tell_of_fault(self) -> None:
         with suppress(Exception):

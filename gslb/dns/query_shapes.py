@@ -15,7 +15,7 @@ from gslb.dns.reply import IN
 from gslb.errors import WireError
 
 Head = tuple[int, bytes, bytes, bytes]
-"""The port and the packed address (4 or 16 bytes) of a packet's sender, its ID, and the rest of its header."""
+"""The port and the packed address (4 or 16 bytes) of a packet's sender; its ID; the rest of its header."""
 
 TOLD_WITH_SUBNET, TOLD_WITHOUT = 23, 19
 """So many bytes after the name tell the shape: type, class, and the OPT record as far as the length of its

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from gslb.dns.answer_cache import AnswerCache
@@ -14,10 +13,10 @@ from gslb.dns.known_answers import ORDER_BIT, RANK_SHIFT, SHARE_LENGTHS, KnownAn
 from gslb.dns.packing import Packed, empty
 from gslb.dns.query import HEADER_LENGTH, TC, read_query
 from gslb.dns.query_shapes import COOKIE_HEAD, TOLD_WITH_SUBNET, TOLD_WITHOUT, Head, Shape, read_shape
+from gslb.dns.quick_counts import QuickCounts
 from gslb.dns.rate_limit import Outcome as Verdict
 from gslb.dns.rate_limit import RateLimiter
 from gslb.dns.ready import Ready
-from gslb.dns.reply import NOERROR
 from gslb.dns.rules import Rules
 from gslb.errors import WireError
 
@@ -25,7 +24,7 @@ SILENCE = b""
 """Instead of an answer: there is none to be sent."""
 
 MOST_SHAPES = 4096
-"""The most shapes of queries that are remembered; reaching it forgets them all: they have to be read again."""
+"""The most shapes of queries that are remembered; reaching it forgets them: they have to be read again."""
 
 MOST_TRUSTED = 50_000
 """The same for askers, and whether their client subnets count."""
@@ -34,30 +33,6 @@ _SCOPES = [bytes((scope,)) for scope in range(129)]
 _VERSIONS = {4: 4, 16: 6}
 _SEND, _DROP = Verdict.SEND, Verdict.DROP
 _number = int.from_bytes
-
-
-@dataclass(slots=True)
-class QuickCounts:
-    """What was done, for the Responder to add up. asked: queries that were not left to it.
-
-    dropped: those not answered. failed: responses by RCODE, NOERROR left out. truncations: answers cut, with
-    the TC bit. cookies: queries with one, by what it proved. served: by service and region, of answers that
-    are not in use any more.
-    """
-
-    asked: int = 0
-    dropped: int = 0
-    truncations: int = 0
-    failed: list[int] = field(default_factory=lambda: [0] * 16)
-    cookies: Counter[str] = field(default_factory=Counter)
-    served: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    @property
-    def responses(self) -> Counter[int]:
-        """By RCODE."""
-        responses = Counter(dict(enumerate(self.failed)))
-        responses[NOERROR] = self.asked - self.dropped - sum(self.failed)
-        return responses
 
 
 class Quick:
@@ -91,22 +66,24 @@ class Quick:
         return self._answer(head, packet[HEADER_LENGTH:], now)
 
     def answers(self, received: Iterable[tuple[Head, bytes]], now: float) -> tuple[list[bytes], list[int]]:
-        """The answers to packets in parts, each one's head and what follows it; and which ones (by index) have
-        SILENCE only until the Responder has looked at them.
+        """The answers to packets in parts, each one's head and what follows it; and which of them (by index)
+        are SILENCE only until the Responder has looked at the packet.
 
         What is usual is all in this place, as a call takes as long as five lines; KeyErrors end what is not.
         """
         answers: list[bytes] = []
         unanswered: list[int] = []
+        asked = 0
         counts, known_answers, served = self._counts, self.known, self.known.served
-        outcomes, limiter = self._cache.outcomes.kept, self._limiter
+        outcomes, limiter, unanswered_ports = self._cache.outcomes.kept, self._limiter, UNANSWERED_PORTS
+        everybody, counting = self._everybody, self._counting
         network_map = self._cache.authority.locator.network_map
         window = limiter.window(now) if limiter is not None else None
         for head, body in received:
             port, address, identifier, header = head
             # A name that is equal to a known one is as well-formed as that.
             name, _, rest = body.partition(b"\0")
-            shapes = self._counting if self._everybody or self._trusts(address) else self._ignoring
+            shapes = counting if everybody or self._trusts(address) else self._ignoring
             shape = shapes.get(rest[:TOLD_WITH_SUBNET]) or shapes.get(rest[:TOLD_WITHOUT])
             if shape is None or len(rest) != shape.length:
                 answer = self._answer_reshaped(head, name, rest, shapes, now)
@@ -118,13 +95,14 @@ class Quick:
                 known = shape.names.get(name) or known_answers.meet(name, shape.type)
                 bits = shape.headers[header]
                 subnet = rest[TOLD_WITH_SUBNET : shape.address_end] if shape.version else b""
-                if port in UNANSWERED_PORTS or (shape.beyond and subnet[-1] & shape.beyond):
+                if port in unanswered_ports or (shape.beyond and subnet[-1] & shape.beyond):
                     raise KeyError
                 ready, scope = known.ready, 0
                 if ready is None:
-                    version = shape.version or _VERSIONS[len(address)]
-                    # Of an IPv6 address only the upper half counts: neither a map nor a share looks at more.
-                    number = _number((subnet or address)[:8]) << shape.shift
+                    version, client = shape.version or _VERSIONS[len(address)], subnet or address
+                    if version == 6:
+                        client = client[:8]  # neither a map nor a share looks at more
+                    number = _number(client) << shape.shift
                     key, vantage = known.base, 0
                     if known.shared:
                         key |= known_answers.share(version, number)
@@ -133,8 +111,13 @@ class Quick:
                     if known.ranks is not None:
                         if network_map is None:
                             raise KeyError
-                        place = network_map.key4(number) if version == 4 else network_map.key6(number)
-                        vantage, prefix_length = place >> 8, place & 0xFF
+                        # As the map's own look-ups do it, see `Spans`.
+                        if version == 4:
+                            spans, top = network_map.ipv4, number >> 16
+                        else:
+                            spans, top = network_map.ipv6, number >> 48
+                        at = bisect_right(spans.starts, number, spans.heads[top], spans.heads[top + 1]) - 1
+                        vantage, prefix_length = spans.vantages[at], spans.prefix_lengths[at]
                         rank = known.ranks[vantage]
                         if prefix_length > scope:
                             scope = prefix_length
@@ -146,11 +129,14 @@ class Quick:
                     ready = outcome.ready or known_answers.ready(outcome)
                     if ready.error:
                         scope = 0  # that nobody can answer holds for every client
-                echoed, proof = (_SCOPES[scope] + subnet, "") if subnet else (b"", "")
+                echoed, proof = subnet, ""
+                if subnet:
+                    echoed = _SCOPES[scope] + subnet
                 if shape.cookie_at:
                     cookie, proof = self._cookie(shape, rest, address, now)
                     echoed += cookie
             except (KeyError, WireError):
+                known_answers.forget(name, shape.type)
                 unanswered.append(len(answers))
                 answers.append(SILENCE)
                 continue
@@ -161,7 +147,7 @@ class Quick:
                 )
             else:
                 message = self._assembled(head, body, ready.packed, scope, now)
-            counts.asked += 1
+            asked += 1
             if proof:
                 counts.cookies[proof] += 1
             if limiter is not None and window is not None and proof != "good":
@@ -176,6 +162,7 @@ class Quick:
             if not whole and is_truncated(message):
                 counts.truncations += 1
             answers.append(message)
+        counts.asked += asked
         return answers, unanswered
 
     def _answer(self, head: Head, body: bytes, now: float) -> bytes | None:
@@ -224,15 +211,12 @@ class Quick:
         checked = self._rules.cookies.check(rest[shape.cookie_at :], address, now)
         return COOKIE_HEAD + checked.option, "good" if checked.good else shape.unproven
 
-    def _assembled(
-        self, head: Head, body: bytes, packed: Packed, scope: int, now: float, *, brief: bool = False
-    ) -> bytes:
+    def _assembled(self, head: Head, body: bytes, packed: Packed, scope: int, now: float) -> bytes:
         """An answer that is not ready: it has to be cut, or explains itself."""
         _, address, identifier, header = head
         query, asker = read_query(identifier + header + body), Asker(str(ip_address(address)), False)
         if query.edns is not None:
             asker.introduce(query.edns, self._rules, now)
-        asker.brief = brief
         return fitted(query, packed, asker.limit(query.edns, self._rules), self._rules, asker, scope)
 
     def _limited(
@@ -247,4 +231,4 @@ class Quick:
         if ready.error:
             self._counts.failed[ready.rcode] += 1
         truncated = empty(ready.rcode, flags=ready.packed.flags | TC)
-        return self._assembled(head, body, truncated, scope, now, brief=True)
+        return self._assembled(head, body, truncated, scope, now)

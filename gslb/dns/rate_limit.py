@@ -16,6 +16,8 @@ MEMO_ENTRIES = 50_000
 
 
 _MOST_BEGUN = 10
+_LATEST = 5
+"""Seconds that a thread may be held up after it has read the clock."""
 _IPV4_MAPPED = 0xFFFF  # the upper 96 bits of an IPv6 address that carries an IPv4 address (RFC 4291 2.5.5.2)
 
 
@@ -156,8 +158,8 @@ class RateLimiter:
 
     def _window_of(self, second: int) -> Window:
         window = self._window
-        # A thread that read the clock just before the second ended must not bring that second back.
-        if window.second - second in (0, 1):
+        # A thread that read the clock before the second ended must not bring that second back.
+        if 0 <= window.second - second <= _LATEST:
             return window
         self._before = window if second - window.second == 1 else Window(second - 1)
         self._window = Window(second)
@@ -173,9 +175,10 @@ class RateLimiter:
         if not slip or over % slip:
             return self._drop("network")
         # A truncated answer is a response too, and what makes a ceiling is that nothing passes it.
-        if next(window.responses) > self._settings.ceiling:
+        number = next(window.responses)
+        if number > self._ceiling:
             window.full = True
-            return self._drop("ceiling")
+            return self._over_ceiling(number)
         self.slipped = next(self._slipped_total)
         return _SLIP
 

@@ -26,7 +26,8 @@ from gslb.dns.fitting import fitted, is_truncated, opt_of
 from gslb.dns.name import service_text
 from gslb.dns.packing import Packed, empty, pack, with_opt
 from gslb.dns.query import AA, FORMERR, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
-from gslb.dns.quick import Quick, QuickCounts
+from gslb.dns.quick import Quick
+from gslb.dns.quick_counts import QuickCounts
 from gslb.dns.rate_limit import Outcome, RateLimiter
 from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL, Reply
 from gslb.dns.rules import Rules, rules_of
@@ -73,7 +74,7 @@ class Responder:
         self._responses: Counter[int] = Counter()
         self._served: Counter[tuple[str, str]] = Counter()
         self._cookies: Counter[str] = Counter()
-        self.silences = 0
+        self._silences = 0
         self.transfers: Counter[str] = Counter()
         # Swapped as one: a query must not see the rules of one configuration and the answers of another.
         self._serving = (self._rules_of(authority.fleet.dns), self._cache_of(authority))
@@ -102,8 +103,17 @@ class Responder:
     def queries(self) -> int:
         """Packets received."""
         return (
-            self._queries + self._quick_counts.asked + self._by_loop("answered") + self._by_loop("silences")
+            self._queries
+            + self._quick_counts.asked
+            + self._by_loop("answered")
+            + self._by_loop("silences")
+            + self._by_loop("ignored")
         )
+
+    @property
+    def silences(self) -> int:
+        """Packets not answered at all."""
+        return self._silences + self._by_loop("ignored")
 
     @property
     def truncations(self) -> int:
@@ -145,7 +155,7 @@ class Responder:
         repeated = self._quick_counts.cookies
         return self._cookies + repeated + Counter(counters["cookies"] if counters is not None else {})
 
-    def _by_loop(self, counter: Literal["answered", "silences", "truncations"]) -> int:
+    def _by_loop(self, counter: Literal["answered", "ignored", "silences", "truncations"]) -> int:
         counters = self.counters
         return counters[counter] if counters is not None else 0
 
@@ -236,7 +246,7 @@ class Responder:
     def _respond(self, packet: bytes, source: str, port: int, asker: Asker) -> Answer:
         self._queries += 1
         if not is_query(packet) or (port in UNANSWERED_PORTS and not asker.stream):
-            self.silences += 1
+            self._silences += 1
             return None
         rules, cache = self._serving
         now = self._clock.now()

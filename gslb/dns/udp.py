@@ -23,9 +23,9 @@ _WAKE_UP = struct.pack("ll", 0, 500_000)
 
 _MTU_DISCOVER = ((socket.IPPROTO_IP, 10), (socket.IPPROTO_IPV6, 23))
 _PMTUDISC_OMIT = 5
-_RCVBUFFORCE = 33
+_SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 
-RECEIVE_BUFFER = 4 << 20
+BUFFER = 4 << 20
 """Bytes; a query takes some 800 of them, whatever its length."""
 
 
@@ -76,7 +76,7 @@ class UdpListener:
 
             try:
                 self._server = CompiledServer(compiled, self._sockets, wildcard, responder, pinned)
-            except GslbError:
+            except BaseException:
                 self._close()
                 raise
 
@@ -105,17 +105,16 @@ class UdpListener:
 
 def _sockets(address: SocketAddress, count: int) -> list[socket.socket]:
     """Bound to one address and port, all of them; raises GslbError."""
-    # This one shares with nobody: so another program that has the address, perhaps another node, is noticed.
-    first = bind(address, socket.SOCK_DGRAM)
-    if count == 1:
-        return [first]
-    port = first.getsockname()[1]
-    first.close()
-    bound: list[socket.socket] = []
+    # The first shares with nobody as it is bound: so another program that has the address, perhaps another
+    # node, is noticed. Then it lets its likes in.
+    bound = [bind(address, socket.SOCK_DGRAM)]
+    port = bound[0].getsockname()[1]
     try:
-        for _ in range(count):
+        if count > 1:
+            bound[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(count - 1):
             bound.append(bind(SocketAddress(address.host, port), socket.SOCK_DGRAM, shared=True))
-    except GslbError:
+    except (GslbError, OSError):
         for each in bound:
             each.close()
         raise
@@ -164,14 +163,17 @@ def _receive_packet_info(bound: socket.socket) -> None:
 
 
 def _make_room(bound: socket.socket) -> None:
-    """Queries that arrive while the thread waits for its turn on a busy machine are kept, and not lost.
+    """Queries that arrive while the thread waits for its turn on a busy machine are kept, and not lost; and
+    answers that wait for a neighbour's address do not keep all others from being sent.
 
-    As much as the system grants: `net.core.rmem_max`, unless the process may go beyond it (CAP_NET_ADMIN).
+    As much as the system grants: `net.core.rmem_max` and `wmem_max`, unless the process may go beyond them
+    (CAP_NET_ADMIN).
     """
-    for option in (_RCVBUFFORCE, socket.SO_RCVBUF) if sys.platform == "linux" else (socket.SO_RCVBUF,):
-        with suppress(OSError):
-            bound.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
-            return
+    for forced, usual in ((_RCVBUFFORCE, socket.SO_RCVBUF), (_SNDBUFFORCE, socket.SO_SNDBUF)):
+        for option in (forced, usual) if sys.platform == "linux" else (usual,):
+            with suppress(OSError):
+                bound.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+                break
 
 
 def _ignore_path_mtu(bound: socket.socket) -> None:

@@ -53,7 +53,8 @@ class Located:
     prefix_length: of the largest network around the address (in the address's own family) for which
         this very outcome is certain; what an honest client-subnet scope may claim (RFC 7871 7.2.1).
     network: the longest of the operator's own networks (overrides, CIDR rules) that holds the address.
-    carrier: the transition network (6to4, NAT64 and so on) of an IPv6 address that carries an IPv4 one.
+    carrier: the transition network (6to4, NAT64 and so on) of an IPv6 address that carries an IPv4 one, or
+        the operator's own network inside it that holds the address.
     Location, network and carrier together tell all that any rule can tell of the address.
     """
 

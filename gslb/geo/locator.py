@@ -170,10 +170,14 @@ class Locator:
         location = located.location
         if override is not None and override.prefixlen >= _length(inner_override, offset):
             location = self._overrides[override]
+        # Beside the network that tells where the client is, rules may name the carrying address itself.
+        carrier: IPNetwork | None = transition.carrier(address)
+        if network is not None and _length(network) > _length(carrier):
+            carrier = network
         if located.network is not None and _length(located.network, offset) > _length(network):
             network = located.network
         prefix_length = max(prefix_length, offset + located.prefix_length)
-        return Located(location, prefix_length, network, transition.carrier(address))
+        return Located(location, prefix_length, network, carrier)
 
     def _overriding(self, location: Location) -> Location:
         """An override that tells no place (just an ASN, say) leaves its clients at the default one."""

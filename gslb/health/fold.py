@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gslb.fleet import Fleet, Region
 from gslb.health.quorum import NOT_OBSERVED, conclude
@@ -36,7 +36,7 @@ def fold_world(
         heard[observation.target].append(observation)
     standing = _standing_overrides(overrides, at)
     regions = {
-        name: _region_state(region, heard, standing.get(name), settle)
+        name: fold_region(name, region_targets(region), heard, standing.get(name), settle)
         for name, region in fleet.regions.items()
     }
     observers = {
@@ -64,17 +64,21 @@ def region_targets(region: Region) -> dict[str, str]:
     return {str(address): edge.target(address) for edge in region.edges for address in edge.addresses}
 
 
-def _region_state(
-    region: Region,
-    heard: Mapping[str, list[Observation]],
+def fold_region(
+    name: str,
+    targets: Mapping[str, str],
+    heard: Mapping[str, Sequence[Observation]],
     override: Override | None,
-    settle: Callable[[TargetState], TargetState],
+    settle: Callable[[TargetState], TargetState] = lambda state: state,
 ) -> RegionState:
-    targets = {
-        address: settle(conclude(target, heard.get(target, ())))
-        for address, target in region_targets(region).items()
+    """The state of one region, whose `region_targets` are given; see `fold_world`.
+
+    heard: the fresh observations by target, also of other regions' targets. override: one that holds.
+    """
+    concluded = {
+        address: settle(conclude(target, heard.get(target, ()))) for address, target in targets.items()
     }
-    states = tuple(targets.values())
+    states = tuple(concluded.values())
     verdict = _region_verdict(states)
     deciding = [state for state in states if state.verdict is verdict]
     # A region is up since its first address was, and down since its last one was.
@@ -82,13 +86,13 @@ def _region_state(
     if verdict is not Verdict.UNKNOWN:
         since = (min if verdict is Verdict.UP else max)(state.since for state in deciding)
     return RegionState(
-        region=region.name,
+        region=name,
         verdict=verdict,
         since=since,
-        reason=_region_reason(verdict, targets),
+        reason=_region_reason(verdict, concluded),
         flip_in=min((state.flip_in for state in states), default=_NEVER),
         override=override,
-        targets=targets,
+        targets=concluded,
     )
 
 
@@ -123,12 +127,12 @@ def _standing_overrides(overrides: Iterable[Override], at: float) -> dict[str, O
 
 
 def _latest_reports(fleet: Fleet, reports: Iterable[Report]) -> dict[str, tuple[Report, ...]]:
-    latest: dict[tuple[str, str], Report] = {}
+    latest: defaultdict[str, dict[str, Report]] = defaultdict(dict)
     for report in sorted(reports, key=lambda each: (each.epoch, each.sequence, each.at)):
-        latest[report.region, report.edge] = report
-    by_region: dict[str, tuple[Report, ...]] = {}
-    for name in fleet.regions:
-        edges = sorted(edge for region, edge in latest if region == name)
-        if edges:
-            by_region[name] = tuple(latest[name, edge] for edge in edges)
-    return by_region
+        latest[report.region][report.edge] = report
+    return {name: in_order_of_edges(latest[name]) for name in fleet.regions if name in latest}
+
+
+def in_order_of_edges(reports: Mapping[str, Report]) -> tuple[Report, ...]:
+    """A region's reports, given by edge, as worlds have them."""
+    return tuple(reports[edge] for edge in sorted(reports))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gslb.fleet import AllDown, Fleet, Region, Service
+from gslb.fleet import AllDown, Fleet, Service
 from gslb.geo.location import IPAddress
+from gslb.policy.candidates import IP_VERSIONS, candidates_of
 from gslb.world import OverrideKind, RegionState, Verdict
-
-IP_VERSIONS = (4, 6)
-_BOTH = frozenset(IP_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Contents:
 
 def only_hostnames(fleet: Fleet, service: Service) -> bool:
     """Whether every region of the service is a hostname, so that its name is an alias for every client."""
-    return all(fleet.regions[name].hostname is not None for name in service.regions)
+    return candidates_of(fleet, service).only_hostnames
 
 
 def versions_of(fleet: Fleet, service: Service) -> frozenset[int]:
@@ -45,15 +43,7 @@ def versions_of(fleet: Fleet, service: Service) -> frozenset[int]:
     Of any other there is no data, also where a hostname answers: a negative answer is cached for everybody,
     so it may depend neither on health nor on the region. Hostnames alone count as having both.
     """
-    if only_hostnames(fleet, service):
-        return _BOTH
-    versions: set[int] = set()
-    for name in service.regions:
-        for edge in fleet.regions[name].edges:
-            versions.update([address.version for address in edge.addresses])
-        if len(versions) == len(_BOTH):
-            return _BOTH
-    return frozenset(versions)
+    return candidates_of(fleet, service).versions
 
 
 def contents(
@@ -71,15 +61,17 @@ def contents(
     alias = fleet.regions[ranked[0]].hostname
     if alias is not None:
         return Contents(alias=alias, settled=bool(eligible))
+    candidates = candidates_of(fleet, service)
     by_version: dict[int, tuple[Answering, ...]] = {}
     settled = True
     for version in IP_VERSIONS:
-        groups = _alive(fleet, eligible, version, states, service.answers.regions)
+        if version not in candidates.held:
+            continue
+        held = candidates.addresses[version]
+        groups = _alive(held, eligible, states, service.answers.regions)
         # Only when the answer is full of live regions, those behind them wait in vain.
         if len(groups) < service.answers.regions:
-            holding = _holding(fleet, ranked, version)
-            if not holding:
-                continue
+            holding = [Answering(name, held[name]) for name in ranked if name in held]
             settled = settled and len(groups) == len(holding)
             groups = groups or _when_none_is_alive(service, holding, states)
         if service.answers.rotate:
@@ -91,29 +83,17 @@ def contents(
     return Contents(by_version, settled=settled)
 
 
-def _addresses(region: Region, version: int) -> tuple[IPAddress, ...]:
-    return tuple(
-        [address for edge in region.edges for address in edge.addresses if address.version == version]
-    )
-
-
-def _holding(fleet: Fleet, ranked: Sequence[str], version: int) -> list[Answering]:
-    """All that have addresses of the IP version, with all of them."""
-    return [
-        Answering(name, addresses)
-        for name in ranked
-        if (addresses := _addresses(fleet.regions[name], version))
-    ]
-
-
 def _alive(
-    fleet: Fleet, eligible: Sequence[str], version: int, states: Mapping[str, RegionState], wanted: int
+    held: Mapping[str, tuple[IPAddress, ...]],
+    eligible: Sequence[str],
+    states: Mapping[str, RegionState],
+    wanted: int,
 ) -> list[Answering]:
-    """The first `wanted` eligible regions with live addresses of the IP version, as far as there are any."""
+    """The first `wanted` eligible regions with live addresses among those `held`, as far as there are any."""
     alive: list[Answering] = []
     for name in eligible:
-        live = _live(_addresses(fleet.regions[name], version), states[name])
-        if live:
+        addresses = held.get(name)
+        if addresses and (live := _live(addresses, states[name])):
             alive.append(Answering(name, live))
             if len(alive) == wanted:
                 break

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from gslb.fleet import AllDown, Fleet, Service
 from gslb.geo.location import IPAddress
-from gslb.policy.answering import IP_VERSIONS, Answering, Contents, contents, only_hostnames, versions_of
+from gslb.policy.answering import Answering, Contents, contents
 from gslb.policy.base import NOTHING, SHARE, Client, Consults, Ranking
+from gslb.policy.candidates import IP_VERSIONS, candidates_of, standing_of
 from gslb.policy.reasons import Grounds, RankedRegion
 from gslb.policy.share import share_prefix_length
 from gslb.world import RegionState, World
@@ -115,15 +117,16 @@ def scope_of(consulted: Consults, address: IPAddress, located_prefix_length: int
 
 def decide(fleet: Fleet, service: Service, client: Client, world: World, now: float) -> Decision:
     """Decide for one client; pure. `now` (seconds since 1970) serves TTLs and sentences only."""
+    candidates = candidates_of(fleet, service)
+    states, ineligible = standing_of(candidates, world)
     rankings = rankings_of(fleet, service, client)
-    preferred = composed(service.regions, rankings)
-    states = {name: world.region(name) for name in preferred}
-    eligible = [name for name in preferred if states[name].eligible]
-    order: Sequence[str] = preferred
-    if not eligible:
-        order = _when_none_is_eligible(service.all_down, preferred, states)
-    elif len(eligible) < len(preferred):
-        order = [*eligible, *(name for name in preferred if not states[name].eligible)]
+    order = preferred = eligible = composed(service.regions, rankings)
+    if ineligible:
+        eligible = tuple([name for name in preferred if name not in ineligible])
+        if eligible:
+            order = (*eligible, *[name for name in preferred if name in ineligible])
+        else:
+            order = _when_none_is_eligible(service.all_down, preferred, states)
     servfail = not order or (not eligible and service.all_down is AllDown.SERVFAIL)
     chosen = None if servfail else order[0]
     answer = Contents() if servfail else contents(fleet, service, order, eligible, states, client.share)
@@ -133,10 +136,10 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
     return Decision(
         service=service.name,
         client=client,
-        order=tuple(order),
+        order=order,
         chosen=chosen,
-        versions=versions_of(fleet, service),
-        only_hostnames=only_hostnames(fleet, service),
+        versions=candidates.versions,
+        only_hostnames=candidates.only_hostnames,
         answering=answer.by_version,
         alias=answer.alias,
         healthy=bool(eligible),
@@ -151,36 +154,39 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
 
 def rankings_of(fleet: Fleet, service: Service, client: Client) -> tuple[Ranking, ...]:
     """What each of the service's policies makes of its regions for the client, in the policies' order."""
-    candidates = [fleet.regions[name] for name in service.regions]
+    candidates = candidates_of(fleet, service)
     return tuple([policy.rank(client, candidates) for policy in service.policies])
 
 
-def composed(names: Sequence[str], rankings: Sequence[Ranking]) -> list[str]:
+def composed(names: Sequence[str], rankings: Sequence[Ranking]) -> tuple[str, ...]:
     """`names` in the order of the first ranking; each other only orders what all before it left equal.
 
     What is equal to all of them stays in the order in which the service names its regions.
     """
     if rankings and len(rankings[0].tiers) == len(names):
-        return [name for (name,) in rankings[0].tiers]
+        return tuple(chain.from_iterable(rankings[0].tiers))
     order = list(names)
     # Sorting is stable: sorted by the first ranking last, equals keep the order that the others gave them.
     for ranking in reversed(rankings):
-        tiers = {name: tier for tier, equal in enumerate(ranking.tiers) for name in equal}
-        order.sort(key=tiers.__getitem__)
-    return order
+        if len(ranking.tiers) == len(names):
+            order = list(chain.from_iterable(ranking.tiers))
+        else:
+            tiers = {name: tier for tier, equal in enumerate(ranking.tiers) for name in equal}
+            order.sort(key=tiers.__getitem__)
+    return tuple(order)
 
 
 def _when_none_is_eligible(
-    choice: AllDown, order: Sequence[str], states: Mapping[str, RegionState]
-) -> Sequence[str]:
+    choice: AllDown, order: tuple[str, ...], states: Mapping[str, RegionState]
+) -> tuple[str, ...]:
     """The order in which the regions are taken then; for SERVFAIL none is.
 
     An operator's drain or force-down outlives an outage: such a region is taken only when there is no other.
     """
     if choice is AllDown.LAST_KNOWN:
-        return sorted(order, key=lambda name: (states[name].override is not None, -states[name].since))
+        return tuple(sorted(order, key=lambda name: (states[name].override is not None, -states[name].since)))
     if choice is AllDown.ANSWER_ALL:
-        return sorted(order, key=lambda name: states[name].override is not None)
+        return tuple(sorted(order, key=lambda name: states[name].override is not None))
     return order
 
 

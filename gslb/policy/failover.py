@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self, cast
 
 from pydantic import Field
@@ -11,6 +12,9 @@ from pydantic import Field
 from gslb.fleet import Region
 from gslb.geo.location import IPNetwork
 from gslb.policy.base import NOTHING, Client, Consults, Explanation, PolicyOptions, Ranking
+from gslb.policy.candidates import Candidates
+
+_Tiers = tuple[tuple[str, ...], ...]
 
 
 class FailoverOptions(PolicyOptions):
@@ -46,16 +50,13 @@ class Failover:
 
 
 def rank_by_list(
-    order: Sequence[str], candidates: Sequence[Region], words: Callable[[], tuple[str, str]]
+    order: tuple[str, ...], candidates: Sequence[Region], words: Callable[[], tuple[str, str]]
 ) -> Ranking:
     """Candidates in `order`, a tier each, and all that it does not name in one last tier.
 
     words: for explanations, what the order is called, and a note about the whole.
     """
-    names = dict.fromkeys(region.name for region in candidates)
-    listed = dict.fromkeys(name for name in order if name in names)
-    rest = tuple(name for name in names if name not in listed)
-    tiers = tuple((name,) for name in listed)
+    listed, tiers = _listed(order, Candidates.of(candidates))
 
     def explain() -> Explanation:
         called, note = words()
@@ -63,4 +64,14 @@ def rank_by_list(
             {name: f"is choice {position} of {called}" for position, name in enumerate(listed, 1)}, note
         )
 
-    return Ranking((*tiers, rest) if rest else tiers, explain)
+    return Ranking(tiers, explain)
+
+
+@lru_cache(maxsize=512)
+def _listed(order: tuple[str, ...], candidates: Candidates) -> tuple[tuple[str, ...], _Tiers]:
+    """The candidates that `order` names, in that order, and the tiers of all."""
+    names = dict.fromkeys(candidates.names)
+    listed = dict.fromkeys(name for name in order if name in names)
+    rest = tuple(name for name in names if name not in listed)
+    tiers = tuple((name,) for name in listed)
+    return tuple(listed), (*tiers, rest) if rest else tiers

@@ -48,6 +48,10 @@ class Preferences:
         self._clients: dict[int, Client] = {}
         self._below: defaultdict[int, dict[int, None]] = defaultdict(dict)
 
+    def belong_to(self, fleet: Fleet, service: Service) -> None:
+        """Go on in another fleet, in which everything that the preferences depend on is the same."""
+        self._fleet, self._service = fleet, service
+
     def rank(self, level: int, place: Place, client: Client) -> int:
         """The number of the head or of the order (`level`) of the place where `client` is."""
         rank = self.known[level].get(place)

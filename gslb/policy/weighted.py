@@ -14,6 +14,7 @@ from pydantic import Field
 from gslb.fleet import Region
 from gslb.geo.location import IPNetwork
 from gslb.policy.base import SHARE, Client, Consults, Explanation, PolicyOptions, Ranking
+from gslb.policy.candidates import Candidates
 
 
 class WeightedOptions(PolicyOptions):
@@ -51,13 +52,8 @@ class Weighted:
         return ()
 
     def rank(self, client: Client, candidates: Sequence[Region]) -> Ranking:
-        weights = dict(self.weights)
-        drawn = sorted(
-            (_draw(client.share, region.name) / weights[region.name], region.name)
-            for region in candidates
-            if weights.get(region.name)
-        )
-        rest = tuple(region.name for region in candidates if not weights.get(region.name))
+        weights, rest = _weighed(self.weights, Candidates.of(candidates))
+        drawn = sorted([(_draw(client.share, name) / weight, name) for name, weight in weights.items()])
         tiers = tuple((name,) for _, name in drawn)
 
         def explain() -> Explanation:
@@ -69,6 +65,16 @@ class Weighted:
             return Explanation(reasons | dict.fromkeys(rest, "has no weight"))
 
         return Ranking((*tiers, rest) if rest else tiers, explain)
+
+
+@lru_cache(maxsize=512)
+def _weighed(
+    weights: tuple[tuple[str, float], ...], candidates: Candidates
+) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """The candidates that have a weight, with it, and those that have none."""
+    said = dict(weights)
+    weighed = {name: said[name] for name in candidates.names if said.get(name)}
+    return weighed, tuple(name for name in candidates.names if name not in weighed)
 
 
 @lru_cache(maxsize=65536)

@@ -137,7 +137,8 @@ class StateStore:
         self._concluded = {
             region: state for region, state in self._concluded.items() if region in fleet.regions
         }
-        self._after_fold(changed=True)
+        self._conclude(self._ledger.world.regions)
+        self._tell_subscribers()
 
     def observe(self, observation: Observation) -> None:
         """Hold this process's own observation: into the world at once, and out to the others."""
@@ -359,28 +360,28 @@ class StateStore:
         """Let leases and overrides end on time, also while Redis is away."""
         while True:
             end = self._ledger.next_end()
+            if end == 0:
+                self._fold()
+                end = self._ledger.next_end()
             pause = self._fleet.redis.poll if end is None else min(end, self._fleet.redis.poll)
             await asyncio.sleep(max(pause, 0.01))
-            if self._ledger.next_end() == 0:
-                self._fold()
 
     def _fold(self) -> None:
-        self._after_fold(self._ledger.refold())
+        if self._ledger.refold():
+            self._conclude(self._ledger.changed)
+            self._tell_subscribers()
 
-    def _after_fold(self, changed: bool) -> None:
-        if not changed:
-            return
+    def _tell_subscribers(self) -> None:
         world = self._ledger.world
-        self._conclude(world)
         for callback in self._subscribers:
             try:
                 callback(world)
             except Exception:
                 _log.exception("a subscriber failed over a new world")
 
-    def _conclude(self, world: World) -> None:
+    def _conclude(self, states: Mapping[str, RegionState]) -> None:
         """Note which regions changed for those who read verdicts and history."""
-        for name, state in world.regions.items():
+        for name, state in states.items():
             before = self._concluded.get(name)
             if state == before or (before is None and state.verdict is Verdict.UNKNOWN):
                 continue

@@ -82,10 +82,10 @@ class Stage:
         self.fleet = load(file)
         self.edges: dict[str, asyncio.Server] = {}
 
-    async def open(self) -> None:
+    async def open(self, *, plain: bool) -> None:
         for name in ("west", "asia"):
             await self.raise_edge(name)
-        self.node = DnsNode(self.fleet, node_of(self.fleet, None), SystemClock())
+        self.node = DnsNode(self.fleet, node_of(self.fleet, None), SystemClock(), plain=plain)
         self.admin = AdminServer(node_app(self.node), self.node.node.admin)
         await self.admin.start()
         await self.node.start()
@@ -125,11 +125,13 @@ class Stage:
         return f"http://127.0.0.1:{self.ports['admin']}{path}"
 
 
-@pytest.fixture
-async def stage(tmp_path, redis_server, monkeypatch):
+@pytest.fixture(params=[True, False], ids=["plain", "compiled"])
+async def stage(tmp_path, redis_server, monkeypatch, request):
+    if not request.param:
+        pytest.importorskip("gslb.dns.compiled.loop", reason="the compiled loop is not built")
     monkeypatch.setenv("GSLB_ADMIN_TOKEN", "sesame")
     made = Stage(tmp_path, redis_server.url)
-    await made.open()
+    await made.open(plain=request.param)
     yield made
     await made.close()
 

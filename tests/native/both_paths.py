@@ -20,7 +20,7 @@ from gslb.errors import WireError
 from gslb.geo.location import IPAddress
 
 A, SOA, TXT, AAAA, ANY = 1, 6, 16, 28, 255
-META = range(128, 255)
+META = frozenset({41, *range(128, 255)})
 PORT = 40_000
 SOURCE = "10.1.2.3"
 NODE = "ns1"

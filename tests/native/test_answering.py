@@ -247,11 +247,8 @@ def test_edns_that_is_not_plain_is_left_to_python(edns):
 @pytest.mark.parametrize(
     "packet",
     [
-        b"",
-        query("www.shop.test")[:11],
         query("www.shop.test")[:-1],
         query("www.shop.test") + b"\0",
-        query("www.shop.test", flags=0x8000),
         query("www.shop.test", flags=0x2000),
         query("www.shop.test", flags=0x0800),
         query("www.shop.test")[:-1] + b"\3",
@@ -269,6 +266,16 @@ def test_a_packet_that_is_not_a_plain_query_is_left_to_python(packet):
     assert pair.exchange.outcome(packet, SOURCE, PORT, NOW) == "miss"
 
 
+@pytest.mark.parametrize(
+    "packet", [b"", query("www.shop.test")[:11], query("www.shop.test", flags=0x8000)], ids=repr
+)
+def test_what_is_no_query_takes_nobodys_time(packet):
+    pair = twice()
+    pair.teach("www.shop.test")
+    assert pair.exchange.outcome(packet, SOURCE, PORT, NOW) == "silence"
+    assert pair.exchange.counters()["ignored"] == 1
+
+
 def test_the_longest_name_is_answered_and_a_longer_one_left_to_python():
     pair = twice()
     rest = wire("shop.test")
@@ -284,10 +291,10 @@ def test_the_longest_name_is_answered_and_a_longer_one_left_to_python():
 
 
 @pytest.mark.parametrize("port", sorted(UNANSWERED_PORTS))
-def test_ports_that_are_not_answered_are_left_to_python(port):
+def test_ports_that_are_not_answered_take_nobodys_time(port):
     pair = twice()
     pair.teach("www.shop.test")
-    assert pair.ask(query("www.shop.test"), port=port) == (None, "miss")
+    assert pair.ask(query("www.shop.test"), port=port) == (None, "silence")
     assert_same(pair.ask(query("www.shop.test"), port=port + 1 if port != 464 else 463))
 
 
@@ -375,6 +382,7 @@ def test_everything_sent_is_counted_and_a_miss_is_a_miss_alone():
     assert pair.exchange.counters() == {
         "answered": 4,
         "silences": 0,
+        "ignored": 0,
         "misses": 1,
         "overloads": 0,
         "truncations": 1,

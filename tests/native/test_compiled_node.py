@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -50,7 +51,7 @@ zones:
       txt TXT "{version}"
       big TXT {big}
 checks:
-  tcp: {{type: tcp, interval: 200ms, timeout: 200ms, rise: 2, fall: 3}}
+  tcp: {{type: tcp, interval: 500ms, timeout: 500ms, rise: 1, fall: 2}}
 regions:
   west:
     coordinates: [53.3, -6.3]
@@ -78,18 +79,18 @@ PATIENCE = 20.0
 
 
 def free_port(host: str = "127.0.0.1") -> int:
+    """Below those that the kernel gives to clients, who would take it again before the node does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
-        tcp.bind((host, 0))
-        port = tcp.getsockname()[1]
-        udp.bind((host, port))
-        return port
-
-
-def has(host: str) -> bool:
-    with suppress(OSError):
-        return free_port(host) > 0
-    return False
+    for port in random.sample(range(10_000, 30_000), 100):
+        with (
+            suppress(OSError),
+            socket.socket(family) as tcp,
+            socket.socket(family, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind((host, port))
+            udp.bind((host, port))
+            return port
+    return 0
 
 
 def query(name: str = "www.shop.test", rtype: str = "A", client: str | None = BRITAIN) -> Message:
@@ -98,18 +99,31 @@ def query(name: str = "www.shop.test", rtype: str = "A", client: str | None = BR
     return made
 
 
-class HangUp(asyncio.Protocol):
-    """An edge that is there, which is all that is asked of it."""
+class Edge:
+    """Is there, which is all that is asked of it. In a thread, so that it never waits for the node."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.abort()
+    def __init__(self, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._hang_up)
+        self._thread.start()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._socket.accept()[0].close()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
 
 
 class Stage:
     """A node that listens on an address, on a wildcard, and on IPv6 where there is any."""
 
     def __init__(self, directory: Path, redis_url: str) -> None:
-        hosts = ["127.0.0.1", "0.0.0.0", *(["::1", "::"] if has("::1") else [])]
+        hosts = ["127.0.0.1", "0.0.0.0", *(["::1", "::"] if free_port("::1") else [])]
         self.ports = {host: free_port(host) for host in hosts}
         self.redis = redis_url
         self.file = directory / "regions.yaml"
@@ -122,11 +136,11 @@ class Stage:
         listen = ", ".join(f'"{SocketAddress(host, port)}"' for host, port in self.ports.items())
         big = " ".join(f'"{"x" * 200}{number}"' for number in range(12))
         self.file.write_text(
-            FLEET.format(redis=self.redis, listen=listen, big=big, edge=self.edge_port, version=version)
+            FLEET.format(redis=self.redis, listen=listen, big=big, edge=self.edge.port, version=version)
         )
 
     async def open(self) -> None:
-        await self.raise_edge(0)
+        self.edge = Edge()
         self.write()
         fleet = load(self.file)
         self.node = DnsNode(fleet, node_of(fleet, None), SystemClock())
@@ -134,16 +148,7 @@ class Stage:
 
     async def close(self) -> None:
         await self.node.stop()
-        await self.fell_edge()
-
-    async def raise_edge(self, port: int) -> None:
-        running = asyncio.get_running_loop()
-        self.edge = await running.create_server(HangUp, "127.0.0.1", port)
-        self.edge_port = self.edge.sockets[0].getsockname()[1]
-
-    async def fell_edge(self) -> None:
         self.edge.close()
-        await self.edge.wait_closed()
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -215,12 +220,12 @@ async def test_every_thread_answers_the_clients_that_the_kernel_gives_it(stage):
 
 async def test_a_region_that_is_lost_is_left_and_found_again_by_the_loop(stage):
     assert (await stage.ask(query())).answer[0].ttl >= 1
-    await stage.fell_edge()
+    stage.edge.close()
     async with asyncio.timeout(PATIENCE):
         while (answer := await stage.ask(query())).options[-1].otype != dns.edns.OptionType.EDE:
             await asyncio.sleep(0.02)
     assert answer.rcode() == dns.rcode.NOERROR
-    await stage.raise_edge(stage.edge_port)
+    stage.edge = Edge(stage.edge.port)
     async with asyncio.timeout(PATIENCE):
         while (await stage.ask(query())).options[-1].otype == dns.edns.OptionType.EDE:
             await asyncio.sleep(0.02)

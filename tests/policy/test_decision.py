@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from fleets import NOW, authority, client, drained, fleet, fleets, region, state, world, worlds
@@ -16,6 +16,7 @@ from gslb.fleet import AllDown, TimeToLive
 from gslb.geo.location import Coordinates
 from gslb.policy import Explanation, Ranking
 from gslb.policy.base import NOTHING
+from gslb.policy.decision import decide as policy_decide
 from gslb.policy.failover import Failover
 from gslb.policy.nearest import Nearest
 from gslb.world import Override, OverrideKind, TargetState, Verdict
@@ -50,6 +51,24 @@ def test_an_eligible_region_is_always_preferred_to_an_ineligible_one(data):
         assert decision.addresses == ()
     else:
         assert decision.chosen is not None
+
+
+@given(st.data())
+def test_what_is_remembered_of_fleets_and_worlds_is_never_taken_for_that_of_others(data):
+    """Services, fleets and worlds are found by identity; the same in fresh objects is decided anew."""
+    asked = []
+    for _ in range(3):
+        made = data.draw(fleets())
+        asked += [(made, data.draw(worlds(made))) for _ in range(2)]
+    for made, known in data.draw(st.permutations(asked * 2)):
+        service = made.services["www.shop.test"]
+        fresh = replace(service, regions=(*service.regions,))
+        elsewhere = replace(known, regions=dict(known.regions))
+        for address in (LONDON, TOKYO):
+            decided = policy_decide(made, service, client(address), known, NOW)
+            anew = policy_decide(replace(made), fresh, client(address), elsewhere, NOW)
+            assert decided == anew
+            assert decided.reasons == anew.reasons
 
 
 @given(st.data())

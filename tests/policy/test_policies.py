@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections import defaultdict
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -18,7 +19,7 @@ from gslb.geo.location import Coordinates, Located, Location
 from gslb.policy import POLICIES, Client
 from gslb.policy.failover import Failover
 from gslb.policy.geo import Geo, GeoRule
-from gslb.policy.nearest import Nearest
+from gslb.policy.nearest import MOST_RANKED, MOST_RANKINGS, Nearest, _remembered
 from gslb.policy.share import SHARES, share_of, share_prefix_length
 from gslb.policy.weighted import Weighted
 
@@ -27,7 +28,8 @@ REGIONS = list(fleet().regions.values())
 
 def test_every_policy_is_one_registered_file():
     files = {module.name for module in pkgutil.iter_modules(gslb.policy.__path__)}
-    assert files - set(POLICIES) == {"answering", "base", "decision", "preferences", "reasons", "share"}
+    others = {"answering", "base", "candidates", "decision", "preferences", "reasons", "share"}
+    assert files - set(POLICIES) == others
     for name, policy in POLICIES.items():
         assert policy.name == name
         assert policy.__module__ == f"gslb.policy.{name}"
@@ -45,14 +47,27 @@ def test_every_policy_ranks_every_candidate_exactly_once(data):
         assert set(ranking.explain().reasons) <= set(PLACES)
 
 
-@given(coordinates)
-def test_nearest_agrees_with_distances_measured_anew(place):
+@given(coordinates, st.lists(coordinates, min_size=1, max_size=60))
+def test_nearest_ranks_as_the_distances_do_to_the_last_bit_and_equals_by_name(here, places):
     from gslb.geo.distance import distance
 
-    who = Client(ip_address("10.1.2.3"), Located(Location("database", place), 16), 0)
-    names = [name for tier in Nearest().rank(who, REGIONS).tiers for name in tier]
-    measured = [distance(place, PLACES[name]) for name in names]
-    assert measured == sorted(measured)
+    # Every second place again, so that there are equal distances.
+    sites = [
+        replace(REGIONS[0], name=f"r{n}", coordinates=each) for n, each in enumerate(places + places[::2])
+    ]
+    who = Client(ip_address("10.1.2.3"), Located(Location("database", here), 16), 0)
+    by_distance = defaultdict(list)
+    for site in sites:
+        by_distance[distance(here, site.coordinates)].append(site.name)
+    expected = tuple(tuple(sorted(by_distance[kilometres])) for kilometres in sorted(by_distance))
+    assert Nearest().rank(who, sites).tiers == expected
+
+
+@pytest.mark.parametrize("regions", [1, 3, 40, 1000, 100_000])
+def test_what_nearest_remembers_is_bounded_by_regions_and_not_by_rankings_alone(regions):
+    most = _remembered(regions.bit_length()).cache_info().maxsize
+    assert 1 <= most <= MOST_RANKINGS
+    assert most * regions <= MOST_RANKED
 
 
 def test_nearest_without_coordinates_leaves_all_equal_and_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,30 @@ def test_reports_change_the_world_but_not_its_regions(ledger: Ledger, clock: Fak
     assert ledger.world.regions is regions
     clock.advance(1e6)
     assert not ledger.refold()
+
+
+def test_what_is_heard_of_one_region_leaves_all_others_the_identical_objects(ledger: Ledger) -> None:
+    ledger.own(observation(observer="me"))
+    ledger.own(observation("us-east/198.51.100.1", observer="me"))
+    ledger.refold()
+    before = ledger.world
+    ledger.own(observation(observer="me", verdict=Verdict.DOWN, sequence=2))
+    assert ledger.refold()
+    assert dict(ledger.changed) == {EU: ledger.world.region(EU)}
+    assert ledger.world.region("us-east") is before.region("us-east")
+    assert list(ledger.world.regions) == list(before.regions)
+    assert ledger.world.reports is before.reports
+    assert not ledger.refold()
+    assert not ledger.changed
+
+
+def test_reports_stand_in_the_order_of_the_fleet_and_those_of_strangers_nowhere(ledger: Ledger) -> None:
+    for region in ("us-east", "mars", EU):
+        ledger.hear_report(Report(region, "edge1", NOW, 10.0, 1, 0.0, None, None), 5.0)
+    assert ledger.refold()
+    assert list(ledger.world.reports) == ["eu-west", "us-east"]
+    ledger.use_fleet(small_fleet(regions={"mars": ["203.0.113.1"], EU: ["192.0.2.1"]}))
+    assert list(ledger.world.reports) == ["mars", "eu-west"]
 
 
 def test_overrides_end_by_the_wall_clock_or_when_redis_has_none(ledger: Ledger, clock: FakeClock) -> None:
@@ -283,6 +308,72 @@ def test_who_is_linked_folds_nothing_but_what_is_fresh(
             small_fleet(), ledger.latest_observations(), (), (), at=clock.now(), store_read_at=None
         )
         assert ledger.world.regions == fresh.regions
+
+
+TARGETS = ["eu-west/192.0.2.1", "us-east/198.51.100.1", "us-east/2001:db8::1", "ap-south/203.0.113.1"]
+FLEETS = [small_fleet(), small_fleet(regions={"ap-south": ["203.0.113.1"], EU: ["192.0.2.1"]})]
+STEPS = st.one_of(
+    st.tuples(st.just("own"), st.sampled_from(TARGETS), st.sampled_from(Verdict)),
+    st.tuples(
+        st.sampled_from(["ns1", "ns2"]),
+        st.sampled_from(TARGETS),
+        st.sampled_from(Verdict),
+        st.floats(0.1, 9.0),
+    ),
+    st.tuples(st.just("report"), st.sampled_from([EU, "us-east", "ap-south"]), st.floats(0.1, 9.0)),
+    st.tuples(
+        st.just("override"),
+        st.sampled_from([EU, "us-east", "ap-south"]),
+        st.one_of(st.none(), st.sampled_from(OverrideKind)),
+        st.one_of(st.none(), st.floats(0.1, 9.0)),
+    ),
+    st.tuples(st.just("fleet"), st.sampled_from(FLEETS)),
+    st.tuples(st.just("pause"), st.floats(0.0, 5.0)),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_a_world_that_is_folded_bit_by_bit_is_the_world_that_is_folded_at_once(
+    steps: list[tuple[Any, ...]],
+) -> None:
+    clock = FakeClock(NOW)
+    ledger, fleet = Ledger(FLEETS[0], "me", clock), FLEETS[0]
+    reports: dict[str, tuple[Report, float]] = {}
+    overrides: dict[str, Override] = {}
+    for number, step in enumerate(steps, 1):
+        match step:
+            case "own", target, seen:
+                # Each is news, so that what is shown is what was heard last.
+                ledger.own(observation(target, "me", seen, since=NOW + number, sequence=number))
+            case "report", region, lease:
+                report = Report(region, "edge1", NOW, number, 1, 0.0, None, None, sequence=number)
+                reports[region] = report, clock.monotonic() + lease
+                ledger.hear_report(report, lease)
+            case "override", region, kind, lasts:
+                overrides.pop(region, None)
+                if kind is not None:
+                    until = None if lasts is None else clock.now() + lasts
+                    overrides[region] = Override(region, kind, "ana", "", clock.now(), until)
+                ledger.hear_override(region, overrides.get(region))
+            case "fleet", fleet:
+                ledger.use_fleet(fleet)
+            case "pause", seconds:
+                clock.advance(seconds)
+            case observer, target, seen, lease:
+                heard = observation(target, observer, seen, since=NOW + number, sequence=number)
+                ledger.hear(heard, lease)
+        before = ledger.world
+        changed = ledger.refold()
+        fresh = fold_world(
+            fleet,
+            [each for each in ledger.latest_observations() if each.target in ledger.targets],
+            [report for report, end in reports.values() if end > clock.monotonic()],
+            overrides.values(),
+            at=clock.now(),
+            store_read_at=None,
+        )
+        assert ledger.world == fresh
+        assert changed == (ledger.world != replace(before, at=clock.now()))
 
 
 def test_what_nobody_looks_at_any_more_is_not_told_again(clock: FakeClock) -> None:

@@ -24,12 +24,14 @@ Outcome = bytes | Literal["miss", "silence"]
 class Counters(TypedDict):
     """Since the exchange was made. A query that is left to Python is one of the misses and nothing else.
 
-    answered: sent. silences: dropped by the limiter. overloads: misses that could not be handed on. stale:
-    answered from an outcome that was about to expire. cookies: "good", "bad" and "new", also of queries that the limiter dropped.
+    answered: sent. silences: dropped by the limiter. ignored: no queries, or from ports nobody asks from.
+    overloads: misses that could not be handed on. stale: answered from an outcome that was about to expire.
+    cookies: "good", "bad" and "new", also of queries that the limiter dropped.
     """
 
     answered: int
     silences: int
+    ignored: int
     misses: int
     overloads: int
     truncations: int

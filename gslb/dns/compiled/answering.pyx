@@ -165,17 +165,18 @@ cdef class Exchange:
             raise MemoryError
         serving.book = &book.state
         serving.settings = &settings.state
+        # Made before anything is swapped: what allocates may run the collector, and so anybody's code.
+        replaced = [OFFLINE, self._book, self._settings]
+        self._retired.append(replaced)
         store_pointer(&self.state.serving, serving)
         retire(&self.epochs.readers, before)
-        self._retired.append((self.epochs.readers.epoch, self._book, self._settings))
+        replaced[0] = self.epochs.readers.epoch
         self._book, self._settings = book, settings
         self.reclaim()
 
     def reclaim(self):
-        cdef uint64_t oldest
         reclaim(&self.epochs.readers, OFFLINE)
-        oldest = oldest_reader(&self.epochs.readers)
-        while self._retired and self._retired[0][0] <= oldest:
+        while self._retired and _is_past(self._retired[0][0], oldest_reader(&self.epochs.readers)):
             self._retired.pop(0)
 
     @property
@@ -198,12 +199,13 @@ cdef class Exchange:
 
     def counters(self):
         cdef Counters* counters
-        answered = silences = misses = overloads = truncations = stale = 0
+        answered = silences = ignored = misses = overloads = truncations = stale = 0
         rcodes = [0] * 16
         cookies = [0] * 3
         for thread in range(self.threads + 1):
             counters = &self.state.counters[thread]
             answered += load_relaxed(&counters.answered)
+            ignored += load_relaxed(&counters.ignored)
             silences += load_relaxed(&counters.silences)
             misses += load_relaxed(&counters.misses)
             overloads += load_relaxed(&counters.overloads)
@@ -216,6 +218,7 @@ cdef class Exchange:
         return {
             "answered": answered,
             "silences": silences,
+            "ignored": ignored,
             "misses": misses,
             "overloads": overloads,
             "truncations": truncations,
@@ -223,6 +226,10 @@ cdef class Exchange:
             "rcodes": {rcode: total for rcode, total in enumerate(rcodes) if total},
             "cookies": dict(zip(("good", "bad", "new"), cookies)),
         }
+
+
+cdef inline bint _is_past(uint64_t epoch, uint64_t oldest) noexcept:
+    return epoch != OFFLINE and epoch <= oldest
 
 
 cdef class _Rehearsal:

@@ -29,6 +29,9 @@ cdef extern from * nogil:
     static inline uint64_t gslb_add_ordered(uint64_t *at, uint64_t more) {
         return __atomic_fetch_add(at, more, __ATOMIC_SEQ_CST);
     }
+    static inline void gslb_fence(void) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
     static inline int gslb_replace(uint64_t *at, uint64_t *expected, uint64_t value) {
         return __atomic_compare_exchange_n(at, expected, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     }
@@ -65,6 +68,7 @@ cdef extern from * nogil:
     void store_relaxed "gslb_store_relaxed" (uint64_t* at, uint64_t value)
     void store_release "gslb_store_release" (uint64_t* at, uint64_t value)
     void store_ordered "gslb_store_ordered" (uint64_t* at, uint64_t value)
+    void fence "gslb_fence" ()  # orders what is before it against what follows, for all threads
     # Both return what was there before.
     uint64_t add_relaxed "gslb_add_relaxed" (uint64_t* at, uint64_t more)
     uint64_t add_ordered "gslb_add_ordered" (uint64_t* at, uint64_t more)

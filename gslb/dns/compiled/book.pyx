@@ -129,6 +129,10 @@ cdef Question* _question(bytes text, packed) except NULL:
     return question
 
 
+cdef bint _is_expired(uint64_t template) noexcept nogil:
+    return load_double(&(<Template*>template).expires) <= 0
+
+
 cdef void _free_table(Table* table, bint owns) noexcept:
     cdef Slots* slots = table.slots
     cdef uint64_t at
@@ -170,6 +174,7 @@ cdef class Book:
             and table_begin(&state.outcomes, max(<uint64_t>1, most_outcomes))
         ):
             raise MemoryError
+        state.outcomes.is_dead = _is_expired
         if network_map is not None:
             self._hold(&state.ipv4, network_map.ipv4, 4)
             self._hold(&state.ipv6, network_map.ipv6, 8)

@@ -32,6 +32,7 @@ cdef enum:
     MOST_STEPS = 64  # slots looked at before a network shares that which is the first for it
     ANSWERS = 0
     ERRORS = 1
+    LATEST = 5  # seconds that a thread may be held up after it has read the clock
 
 cdef enum:
     # Parts of a slot's words.
@@ -109,7 +110,7 @@ cdef inline bint _read_network(
 
 cdef inline uint64_t _named(uint64_t hash, uint64_t generation) noexcept nogil:
     """What stands in a slot that this network has in this window. The tag is never 0, as unused slots are."""
-    return (hash & ~TAG) | (generation % 0xFFFF + 1)
+    return (hash & ~<uint64_t>TAG) | (generation % 0xFFFF + 1)
 
 
 cdef inline limiter_slot* _slot(
@@ -128,7 +129,7 @@ cdef inline limiter_slot* _slot(
         found = load_relaxed(&slots[at].network)
         if found == wanted:
             return &slots[at]
-        if (found ^ wanted) & TAG:
+        if (found ^ wanted) & <uint64_t>TAG:
             if replace(&slots[at].network, &found, wanted) or found == wanted:
                 return &slots[at]
         at = (at + 1) & state.slot_mask
@@ -145,7 +146,7 @@ cdef inline uint64_t _count(limiter_window* window, uint64_t* word, uint64_t gen
         if replace(word, &found, ours | 1):
             add_relaxed(&window.counts, 1)
             return 1
-    found = add_relaxed(word, 1) & COUNT
+    found = add_relaxed(word, 1) & <uint64_t>COUNT
     if found == 0:  # it was noted as limited before it had any of this kind
         add_relaxed(&window.counts, 1)
     return found + 1
@@ -157,9 +158,9 @@ cdef inline bint _first_limited(limiter_slot* slot, uint64_t generation) noexcep
     cdef uint64_t ours = generation << 32
     cdef uint64_t noted
     while True:
-        noted = found | LIMITED
+        noted = found | <uint64_t>LIMITED
         if (found ^ ours) >> 32:
-            noted = ours | LIMITED  # it has had errors only
+            noted = ours | <uint64_t>LIMITED  # it has had errors only
         if noted == found:
             return False
         if replace(&slot.answers, &found, noted):
@@ -178,8 +179,8 @@ cdef inline bint _was_limited(const limiter_state* state, uint64_t generation, u
         found = load_relaxed(&slots[at].network)
         if found == wanted:
             found = load_relaxed(&slots[at].answers)
-            return (found ^ ((generation - 1) << 32)) >> 32 == 0 and (found & LIMITED) != 0
-        if (found ^ wanted) & TAG:
+            return (found ^ ((generation - 1) << 32)) >> 32 == 0 and (found & <uint64_t>LIMITED) != 0
+        if (found ^ wanted) & <uint64_t>TAG:
             return False
         at = (at + 1) & state.slot_mask
     return False
@@ -275,8 +276,8 @@ cdef inline int judge_response(
         return SEND
     generation = load_acquire(&state.generation)
     ahead = load_relaxed(&state.windows[generation & 1].second) - <uint64_t>second
-    # A thread that read the clock just before the second ended must not bring that second back.
-    if ahead > 1:
+    # A thread that read the clock before the second ended must not bring that second back.
+    if ahead > LATEST:
         generation = _roll(state, generation, <uint64_t>second)
     window = &state.windows[generation & 1]
     # Once the ceiling is reached nobody is counted any more: it bounds the slots that are taken, too.

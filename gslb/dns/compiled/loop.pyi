@@ -32,11 +32,10 @@ class Loop:
     @property
     def overloads(self) -> int:
         """Queries that were dropped because Python had too many before them."""
-    def serve(self, index: int, core: int | None = None) -> None:
-        """Serve socket `index` in this thread until `stop`; `core`: the only one it then runs on.
+    def serve(self, index: int) -> None:
+        """Serve socket `index` in this thread until `stop`.
 
-        Raises OSError if the socket was closed or the core cannot be had, IndexError, and RuntimeError if
-        another thread serves it.
+        Raises OSError if the socket was closed, IndexError, and RuntimeError if another thread serves it.
         """
     def take(self, most: int = 64, seconds: float = 0.5) -> list[Miss]:
         """Up to `most` queries that Python is to answer, the oldest of a thread first. Waits for the first

@@ -127,10 +127,8 @@ cdef class Loop:
             free(self._workers[which])
         free(self._workers)
 
-    def serve(self, int index, core=None):
+    def serve(self, int index):
         cdef Worker* worker = self._worker(index)
-        if core is not None:
-            os.sched_setaffinity(0, {core})
         if worker.busy:
             raise RuntimeError(f"a thread serves socket {index} already")
         worker.busy = True
@@ -194,10 +192,15 @@ cdef class Loop:
         cdef Worker* worker
         cdef uint64_t consumed
         cdef int turn
+        # No ring may fill a call by itself, or one busy client would keep all others' waiting.
+        cdef int share = max(1, most // self._count)
+        cdef int until
         for turn in range(self._count):
             worker = self._workers[self._next]
+            self._next = (self._next + 1) % self._count
             consumed = load_relaxed(&worker.consumed)
-            while consumed != load_acquire(&worker.produced) and len(taken) < most:
+            until = min(most, <int>len(taken) + share)
+            while consumed != load_acquire(&worker.produced) and len(taken) < until:
                 miss = _miss(worker, &worker.ring[consumed & (RING - 1)])
                 consumed += 1
                 store_release(&worker.consumed, consumed)
@@ -205,7 +208,6 @@ cdef class Loop:
                     taken.append(miss)
             if len(taken) >= most:
                 break
-            self._next = (self._next + 1) % self._count
         return taken
 
     cdef bint _is_anything_there(self) noexcept nogil:

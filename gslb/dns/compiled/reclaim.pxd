@@ -8,7 +8,7 @@ later. The order of a reader's first two steps against a writer's is what makes 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 
-from gslb.dns.compiled.atomic cimport add_ordered, load_ordered, store_ordered, store_release
+from gslb.dns.compiled.atomic cimport add_ordered, fence, load_ordered, store_ordered, store_release
 
 cdef enum:
     AT_ONCE = 64  # blocks freed on the way by a writer, that it may not stop for long
@@ -41,6 +41,7 @@ ctypedef struct Readers:
 cdef inline void enter(Readers* readers, int thread) noexcept nogil:
     """The thread holds nothing that it read before; what it reads from now on stays until the next call."""
     store_ordered(&readers.quiet[thread].epoch, load_ordered(&readers.epoch))
+    fence()  # what is read from here on is read after everybody can see that
 
 
 cdef inline void leave(Readers* readers, int thread) noexcept nogil:
@@ -58,6 +59,7 @@ cdef inline uint64_t oldest_reader(Readers* readers) noexcept nogil:
     cdef uint64_t oldest = OFFLINE
     cdef uint64_t epoch
     cdef uint64_t thread
+    fence()  # what was made unreachable is so before anybody is looked at
     for thread in range(readers.threads):
         epoch = load_ordered(&readers.quiet[thread].epoch)
         if epoch < oldest:

@@ -133,7 +133,11 @@ cdef inline int repeat_answer(
     cdef uint32_t limit = CLASSIC_PAYLOAD
     cdef uint32_t options_length = 0
     cdef uint8_t* at
-    if not is_answered_port(source.port) or not read_query(&query, packet, length):
+    if length < HEADER_LENGTH or packet[2] & 0x80 or not is_answered_port(source.port):
+        # Python would say so as well, but nobody is to take its time with this.
+        count(&counters.ignored)
+        return NO_ANSWER
+    if not read_query(&query, packet, length):
         return NOTHING
     chosen.question = find_question(serving.book, query.text, query.text_length)
     if chosen.question == NULL or not _introduce(&query, &subnet, settings, source):

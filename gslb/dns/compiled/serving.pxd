@@ -31,6 +31,7 @@ ctypedef struct Counters:
     # Written by one thread alone (`atomic.count`), read by any.
     uint64_t answered
     uint64_t silences  # what the limiter had dropped
+    uint64_t ignored  # what nobody answers: no queries, or not from where queries come from
     uint64_t misses
     uint64_t overloads  # counted by the loop: misses that there was no room to hand on
     uint64_t truncations
@@ -38,7 +39,7 @@ ctypedef struct Counters:
     uint64_t rcodes[16]
     uint64_t cookies[3]
     uint64_t thread  # whose they are; does not count
-    uint64_t padding[6]  # so that no other thread writes to the same cache line
+    uint64_t padding[5]  # so that no other thread writes to the same cache line
 
 ctypedef struct BookState:
     SipKey key  # of the questions' hashes; random, so that nobody can make them collide

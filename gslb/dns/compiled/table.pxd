@@ -19,7 +19,10 @@ ctypedef struct Slots:
     uint64_t shift
     # The slots follow.
 
+ctypedef bint (*IsDead)(uint64_t value) noexcept nogil
+
 ctypedef struct Table:
+    IsDead is_dead  # what need not be kept when there is no room for more; NULL: nothing need
     Slots* slots  # never more than half of them taken, so that every search ends soon
     uint64_t count
     uint64_t most
@@ -103,20 +106,35 @@ cdef inline bint _grow(Table* table, Readers* readers) noexcept nogil:
     return True
 
 
+cdef inline bint _goes(const Table* table, uint64_t value, bint everything) noexcept nogil:
+    return everything or table.is_dead(value)
+
+
 cdef inline bint _forget(Table* table, Readers* readers, bint owns) noexcept nogil:
-    """An empty table instead of a full one; with `owns` the values are blocks, which go as well."""
+    """A table without what is dead instead of a full one, or an empty one if that would not help; with `owns`
+    the values are blocks, which go as well."""
     cdef Slots* before = table.slots
-    cdef Slots* after = new_slots(FEWEST_SLOTS)
+    cdef Slots* after
     cdef Slot* slot = slots_of(before)
-    cdef uint64_t at
+    cdef uint64_t at, alive = 0
+    cdef bint everything = table.is_dead == NULL
+    if not everything:
+        for at in range(before.mask + 1):
+            alive += slot[at].key != 0 and not table.is_dead(slot[at].value)
+        everything = 2 * alive > table.most
+    after = new_slots(FEWEST_SLOTS if everything else before.mask + 1)
     if after == NULL:
         return False
-    store_pointer(&table.slots, after)
     table.count = 0
+    for at in range(before.mask + 1):
+        if slot[at].key != 0 and not _goes(table, slot[at].value, everything):
+            _put(after, slot[at].key, slot[at].value)
+            table.count += 1
+    store_pointer(&table.slots, after)
     table.overflows += 1
     if owns:
         for at in range(before.mask + 1):
-            if slot[at].key != 0:
+            if slot[at].key != 0 and _goes(table, slot[at].value, everything):
                 retire(readers, <void*>slot[at].value)
     retire(readers, before)
     return True

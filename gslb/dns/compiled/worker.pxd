@@ -99,11 +99,11 @@ cdef inline void _send(Worker* worker, int how_many) noexcept nogil:
     """One that cannot be sent is lost, as on the wire; the others are not to blame."""
     cdef int done = 0, sent
     while done < how_many:
-        sent = sendmmsg(worker.socket, &worker.answers[done], how_many - done, 0)
+        sent = sendmmsg(worker.socket, &worker.answers[done], how_many - done, MSG_DONTWAIT)
         if sent > 0:
             done += sent
         elif errno == EAGAIN:
-            return  # the kernel has taken nothing for the whole time-out
+            return  # to wait here would cost the queries that come meanwhile, too
         elif errno != EINTR:
             done += 1
 
