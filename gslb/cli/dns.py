@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,9 @@ async def _serve(fleet: Fleet, settings: Node, ready_file: Path | None, plain: b
         await admin.start()
     try:
         await node.start()
+        # What there is now stays; the collector, which stops all of Python, need not look through it again.
+        gc.collect()
+        gc.freeze()
         if ready_file is not None:
             ready_file.write_text("ready\n", encoding="utf-8")  # noqa: ASYNC240 - once, and tiny
         await stop.wait()

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv6Address
+from weakref import WeakMethod
 
 from gslb.clock import iso
 from gslb.fleet import GeoSettings
 from gslb.geo import transition
 from gslb.geo.database import DECODING_ERRORS, Database
 from gslb.geo.location import IPAddress, IPNetwork, Located, Location
-from gslb.geo.network_map import NetworkMap, Tables
+from gslb.geo.network_map import NetworkMap, Resolve, Tables
 from gslb.geo.network_map_build import AbandonedError, build_network_map
 from gslb.geo.network_map_file import Origin
 from gslb.geo.prefixes import Prefixes
@@ -98,7 +99,7 @@ class Locator:
         search tree of a database cannot be mapped; then all goes on without a map.
         """
         try:
-            built = build_network_map(self.databases, self._named, self._overrides, self._resolve, wanted)
+            built = build_network_map(self.databases, self._named, self._overrides, self._resolver(), wanted)
         except AbandonedError:
             return False
         self.network_map = built
@@ -112,7 +113,7 @@ class Locator:
     def use_tables(self, tables: Tables) -> None:
         """Take what was made for a Locator of the same `origin` for the network map."""
         vantages = replace(tables.vantages, named=(None, *self._named))
-        self.network_map = NetworkMap(tables.ipv4, tables.ipv6, vantages, self._resolve)
+        self.network_map = NetworkMap(tables.ipv4, tables.ipv6, vantages, self._resolver())
 
     def describe(self) -> tuple[DatabaseDescription, ...]:
         """The databases in use, in the order they are consulted."""
@@ -191,6 +192,18 @@ class Locator:
                 self._by_records.clear()
             location = self._by_records[handles] = self._resolve(None, handles)
         return location
+
+    def _resolver(self) -> Resolve:
+        """For the map, which must not keep this alive in turn: only the collector would free the two, and
+        while it looks through a hundred thousand objects no thread of Python moves."""
+        method = WeakMethod(self._resolve)
+
+        def resolve(override: IPNetwork | None, handles: tuple[int, ...]) -> Location:
+            alive = method()
+            assert alive is not None, "a map is asked through its Locator"
+            return alive(override, handles)
+
+        return resolve
 
     def _resolve(self, override: IPNetwork | None, handles: tuple[int, ...]) -> Location:
         """What an override says, or else the records together."""

@@ -152,7 +152,8 @@ def test_equal_records_are_one_vantage_in_both_families(tmp_path: Path) -> None:
 
 
 def test_a_key_is_a_vantage_and_a_length(city: str) -> None:
-    network_map = _map_of(Locator(GeoSettings(databases=(city,))))
+    locator = Locator(GeoSettings(databases=(city,)))
+    network_map = _map_of(locator)
     number, upper = int(ip_address("81.2.69.1")), int(ip_address("2a00:2::1")) >> 64
     for key, length, country in ((network_map.key4(number), 24, "DE"), (network_map.key6(upper), 31, "JP")):
         located = network_map.located(key)
