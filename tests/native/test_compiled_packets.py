@@ -74,7 +74,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(mutated(), st.sampled_from([SOURCE, LONDON, "2a00:1450:4001:829::"]))
 def test_whatever_comes_is_answered_as_python_does_or_left_to_it(pair, packet, source):
     expected, outcome = pair.ask(packet, source)
-    assert outcome in (expected, "miss")
+    assert outcome in ("silence" if expected is None else expected, "miss")
 
 
 @given(PLAIN, st.sampled_from([SOURCE, LONDON, "2a00:1450:4001:829::"]))
@@ -87,5 +87,5 @@ def test_a_plain_query_for_what_was_learned_is_not_left_to_python(pair, packet, 
 @given(st.lists(st.binary(max_size=600), max_size=20))
 def test_noise_is_left_to_python(pair, packets):
     answered = pair.exchange.rehearse(packets, SOURCE, PORT, pair.clock.now())
-    expected = [pair.responder.respond(packet, SOURCE, PORT) for packet in packets]
+    expected = [pair.responder.respond(packet, SOURCE, PORT) or "silence" for packet in packets]
     assert all(outcome in (answer, "miss") for outcome, answer in zip(answered, expected, strict=True))
