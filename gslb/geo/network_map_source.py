@@ -94,7 +94,8 @@ def _tell_of(locator: Locator, how: str) -> None:
     if network_map is not None:
         spans = {"ipv4": len(network_map.ipv4), "ipv6": len(network_map.ipv6)}
         size = network_map.ipv4.size + network_map.ipv6.size
-        _log.info("networks mapped", how=how, **spans, megabytes=round(size / 1e6, 1))
+        tell = _log.debug if how == "read from disk" else _log.info
+        tell("networks mapped", how=how, **spans, megabytes=round(size / 1e6, 1))
 
 
 def _tell_of_failure(error: Exception) -> None:
