@@ -85,7 +85,9 @@ class CompiledServer:
     def _help_out(self) -> None:
         idle = _IDLE
         while not self._stopping:
-            idle = 0.0 if self._take(idle) or self._do_something_useful() else _IDLE
+            busy = self._take(idle)
+            self._tidy()
+            idle = 0.0 if busy or self._rank_ahead() else _IDLE
         end = time.monotonic() + _IDLE
         while self._take(0.0) and time.monotonic() < end:
             pass
@@ -115,10 +117,14 @@ class CompiledServer:
             with suppress(Exception):
                 log.exception("a query over udp could not be answered")
 
-    def _do_something_useful(self) -> bool:
-        """While nobody waits; whether there is more of it."""
-        with suppress(Exception):  # what fails here fails again, and is told, when it is asked for
+    def _tidy(self) -> None:
+        """Also in a flood, in which old books would otherwise stay and limits go untold."""
+        with suppress(Exception):
             self._path.reclaim()
             self._responder.tell_of_limits()
+
+    def _rank_ahead(self) -> bool:
+        """While nobody waits; whether there is more of it."""
+        with suppress(Exception):  # what fails here fails again, and is told, when it is asked for
             return self._responder.rank_ahead()
         return False

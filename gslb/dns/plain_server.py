@@ -47,8 +47,7 @@ class PlainServer:
             try:
                 self._serve_some()
             except BlockingIOError:
-                with suppress(Exception):  # it is told when somebody asks
-                    self._rank_ahead()
+                self._rank_ahead()
             except InterruptedError:
                 continue
             except OSError as error:
