@@ -17,6 +17,7 @@ from gslb.dns.compiled.limiter import Limiter
 from gslb.dns.compiled.loop import Loop
 from gslb.dns.lessons import Lessons
 from gslb.dns.rules import Rules
+from gslb.dns.served_places import ServedPlaces
 from gslb.errors import GslbError
 from gslb.fleet import DnsSettings, RateLimitSettings
 
@@ -44,7 +45,7 @@ class CompiledPath:
     def lessons(self, authority: Authority) -> Lessons:
         """An empty book for what `authority` answers in whatever world, which is to be used later."""
         network_map = authority.locator.network_map
-        book = Book(self._exchange, network_map, Lessons.counters(authority.fleet))
+        book = Book(self._exchange, network_map, ServedPlaces(authority.fleet).size)
         return Lessons(book, authority.fleet, network_map)
 
     def use(self, lessons: Lessons, rules: Rules) -> None:
@@ -74,7 +75,7 @@ class CompiledPath:
     @property
     def served(self) -> Counter[tuple[str, str]]:
         """How often they answered, by service and region."""
-        return self._served + Counter(self._lessons.served() if self._lessons is not None else {})
+        return self._served + (self._lessons.served() if self._lessons is not None else Counter())
 
     def loop(self, sockets: Sequence[int], *, wildcard: bool) -> Loop:
         """A loop on sockets of one address, a thread for each; raises GslbError when there are too many."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from ipaddress import IPv4Address, IPv6Address
-from itertools import accumulate
 
 from gslb.dns.answer_cache import MOST_ENTRIES, MOST_PASSING, AnswerCache
 from gslb.dns.answer_groups import NO_SHARE, Entry, Outcome, Question, outcome_key
 from gslb.dns.packing import Packed
 from gslb.dns.ready import Ready
+from gslb.dns.served_places import ServedPlaces
 from gslb.policy.preferences import HEAD, ORDER, Place
 from gslb.policy.share import IPV4_PREFIX_LENGTH, IPV6_PREFIX_LENGTH, share_of, share_prefix_length
 
@@ -66,9 +66,8 @@ class KnownAnswers:
         self._passing: dict[Question, Known] = {}
         self._shares: dict[int, int] = {}
         self._kept = 0  # put into `names` since it was empty
-        sizes = [len(service.regions) for service in self._fleet.services.values()]
-        self._first = dict(zip(self._fleet.services, accumulate(sizes, initial=0), strict=False))
-        self.served = [0] * sum(sizes)
+        self._places = ServedPlaces(self._fleet)
+        self.served = [0] * self._places.size
 
     def meet(self, name: bytes, rtype: int) -> Known:
         """What a question leads to; raises KeyError if the cache does not know it.
@@ -124,23 +123,12 @@ class KnownAnswers:
 
     def served_by_region(self) -> Counter[tuple[str, str]]:
         """How often each region was answered, by service and region."""
-        return Counter(
-            {
-                (name, region): count
-                for name, service in self._fleet.services.items()
-                for region, count in zip(
-                    service.regions,
-                    self.served[self._first[name] : self._first[name] + len(service.regions)],
-                    strict=True,
-                )
-                if count
-            }
-        )
+        return self._places.by_region(self.served)
 
     def _known(self, entry: Entry | Packed) -> Known:
         if isinstance(entry, Packed):
             return Known(Ready(entry, self._fleet), 0)
-        return Known(entry, self._first[entry.service])
+        return Known(entry, self._places.first[entry.service])
 
     def _forget_all(self) -> None:
         # Shapes hold on to these dictionaries.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from gslb.dns.answer_groups import Entry, Outcome, Question
 from gslb.dns.packing import Packed
+from gslb.dns.served_places import ServedPlaces
 from gslb.fleet import Fleet
 from gslb.geo.network_map import NetworkMap
 from gslb.policy.preferences import Preferences
@@ -30,18 +31,11 @@ class Lessons:
         """network_map: the one that the book was made with."""
         self.book = book
         self.network_map = network_map
-        sizes = [len(service.regions) for service in fleet.services.values()]
-        self._first = dict(zip(fleet.services, accumulate(sizes, initial=0), strict=False))
+        self._served = ServedPlaces(fleet)
         self._places = {
             name: {region: place for place, region in enumerate(service.regions)}
             for name, service in fleet.services.items()
         }
-        self._fleet = fleet
-
-    @staticmethod
-    def counters(fleet: Fleet) -> int:
-        """How many pairs of a service and one of its regions a book has to count."""
-        return sum(len(service.regions) for service in fleet.services.values())
 
     def question(self, question: Question, entry: Entry | Packed, *, passing: bool) -> None:
         """What a question leads to."""
@@ -60,7 +54,7 @@ class Lessons:
         if group.consults.share:
             flags |= _SHARED
         self.book.learn_question(
-            asked, group.number, plan, flags, self._first[entry.service], passing=passing
+            asked, group.number, plan, flags, self._served.first[entry.service], passing=passing
         )
 
     def rank(self, preferences: Preferences, level: int, vantage: int, rank: int) -> None:
@@ -87,12 +81,6 @@ class Lessons:
         """From `at` on (seconds since 1970) nothing is answered from these."""
         self.book.expire([key for key in keys if key >> 38 < MOST_GROUPS], at)
 
-    def served(self) -> dict[tuple[str, str], int]:
+    def served(self) -> Counter[tuple[str, str]]:
         """How often the loop answered, by service and region."""
-        counts = self.book.served()
-        return {
-            (name, region): counts[self._first[name] + place]
-            for name, service in self._fleet.services.items()
-            for place, region in enumerate(service.regions)
-            if counts[self._first[name] + place]
-        }
+        return self._served.by_region(self.book.served())
