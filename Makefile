@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
+# A process a core; with more than a few, those tests that are processes themselves starve one another.
+SPREAD := --numprocesses auto --maxprocesses 4 --dist worksteal
 COMPILED := $(wildcard gslb/dns/compiled/*.pyx gslb/dns/compiled/*.pxd)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -27,7 +29,7 @@ demo-check: $(VENV)/.demo
 	@exec $(BIN)/gslb demo --check
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 # The modules with sanitizers are built beside a copy of what they belong to, and not over those in use.
 test-native: $(VENV)/.dev
@@ -43,7 +45,7 @@ test-native: $(VENV)/.dev
 	@cd $(SANITIZED) && \
 	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc GSLB_TEST_NATIVE=1 \
-	  $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider tests/native tests/authority/test_conformance.py \
+	  $(CURDIR)/$(BIN)/python -m pytest $(SPREAD) -p no:cacheprovider tests/native tests/authority/test_conformance.py \
 	  tests/authority/test_packet_fuzz.py --ignore tests/native/test_soak.py
 
 check: lint types contracts

@@ -15,8 +15,8 @@ from gslb.dns.extended_error import NOT_AUTHORITATIVE
 from gslb.dns.lessons import Lessons
 from gslb.dns.outcomes import Outcomes
 from gslb.dns.packing import Packed, empty, pack
-from gslb.dns.query import Query
-from gslb.dns.reply import IN, REFUSED
+from gslb.dns.query import IN, Query
+from gslb.dns.reply import REFUSED
 from gslb.geo.location import IPAddress
 from gslb.geo.network_map import NetworkMap
 from gslb.policy.decision import scope_of

@@ -13,7 +13,7 @@ from gslb.dns.reply import Reply
 from gslb.fleet import Fleet, Service
 from gslb.policy.base import Client, Consults
 from gslb.policy.decision import service_consults
-from gslb.policy.preferences import Preferences
+from gslb.policy.preferences import FEWEST_PLACES, MOST_PLACES, Preferences
 
 Question = tuple[Name, int]
 """A name in lower case and a type, of the class IN."""
@@ -128,6 +128,7 @@ class Groups:
             preferences = self._preferences.get(key)
             if preferences is None:
                 preferences = self._preferences.setdefault(key, self._preferences_of(key, service))
+                self._share_places_out()
         return Group(next(self._numbers), service, preferences, consults, set() if own else None)
 
     def _preferences_of(self, key: Hashable, service: Service) -> Preferences:
@@ -139,6 +140,11 @@ class Groups:
                 known.belong_to(self._fleet, service)
                 return known
         return Preferences(next(self._preferences_numbers), self._fleet, service)
+
+    def _share_places_out(self) -> None:
+        preferences = self.preferences
+        for each in preferences:
+            each.most_places = max(FEWEST_PLACES, MOST_PLACES // len(preferences))
 
     def let_go(self) -> None:
         """Of what was before; what was taken over stays."""

@@ -8,6 +8,7 @@ from gslb.dns import edns
 from gslb.dns.cookie import CLIENT_LENGTH
 from gslb.dns.edns import Edns
 from gslb.dns.extended_error import ExtendedError
+from gslb.dns.query import LONGEST_MESSAGE
 from gslb.dns.rules import Rules
 from gslb.dns.tsig import Signer
 from gslb.geo.location import IPAddress
@@ -15,7 +16,6 @@ from gslb.geo.location import IPAddress
 CLASSIC_PAYLOAD = 512
 """Bytes over UDP for a client that speaks no EDNS (RFC 1035 4.2.1)."""
 
-LONGEST_MESSAGE = 65535
 
 UNANSWERED_PORTS = frozenset({0, 7, 13, 17, 19, 37, 464})
 """Of services that answer whatever comes (echo, chargen and so on): to answer them is to begin a loop."""

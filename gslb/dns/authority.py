@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gslb.dns.name import from_text
+from gslb.dns.query import IN
 from gslb.dns.rdata import type_number
-from gslb.dns.reply import IN, Reply, reply_to
+from gslb.dns.reply import Reply, reply_to
 from gslb.dns.zones import Zones
 from gslb.errors import GslbError
 from gslb.fleet import Fleet

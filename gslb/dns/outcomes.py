@@ -12,7 +12,7 @@ from gslb.dns.answer_groups import SHARE_BITS, Group, Groups, Outcome, Question,
 from gslb.dns.authority import Authority
 from gslb.dns.lessons import Lessons
 from gslb.dns.packing import pack
-from gslb.dns.reply import IN
+from gslb.dns.query import IN
 from gslb.policy.base import Client
 from gslb.policy.preferences import HEAD, ORDER
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gslb.dns.extended_error import ExtendedError
 from gslb.dns.message_writer import MessageWriter
 from gslb.dns.name import ROOT, Name
-from gslb.dns.query import AA, HEADER_LENGTH, OPCODE_BITS, QR, RD, TC, Query
+from gslb.dns.query import AA, HEADER_LENGTH, LONGEST_MESSAGE, OPCODE_BITS, QR, RD, TC, Query
 from gslb.dns.rdata import AddressData
 from gslb.dns.reply import Reply
 from gslb.dns.zone import RRset
@@ -17,6 +17,7 @@ from gslb.dns.zone import RRset
 _HEAD = struct.Struct("!6H")
 _ADDRESS = struct.Struct("!HHHIH")
 _AT_QUESTION = 0xC000 | HEADER_LENGTH
+_MOST = LONGEST_MESSAGE - HEADER_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def pack(reply: Reply, name: Name, rtype: int, class_: int) -> Packed:
     if answers and not authorities and not additionals and _addresses_only(reply, name):
         (rrset,) = reply.answer
         tail = b"".join(_address_record(rrset, class_, data) for data in rrset.data)
-        only = Cut(len(tail), answers, 0, 0, False)
-        return Packed(flags, tail, (only, _TRUNCATED), shrinks_at, reply.served, reply.extended_error)
+        cuts: tuple[Cut, ...] = (Cut(len(tail), answers, 0, 0, False), _TRUNCATED)
+        return _sendable(Packed(flags, tail, cuts, shrinks_at, reply.served, reply.extended_error))
     writer = MessageWriter()
     writer.write_question(name, rtype, class_)
     start = writer.offset
@@ -76,7 +77,15 @@ def pack(reply: Reply, name: Name, rtype: int, class_: int) -> Packed:
     wire = bytes(writer.data)
     whole = Cut(len(wire) - start, answers, authorities, additionals, False)
     cuts = tuple(reversed([*_shorter(reply, wire, start), whole]))
-    return Packed(flags, wire[start:], cuts, shrinks_at, reply.served, reply.extended_error)
+    return _sendable(Packed(flags, wire[start:], cuts, shrinks_at, reply.served, reply.extended_error))
+
+
+def _sendable(packed: Packed) -> Packed:
+    """Without what no message has room for, over TCP neither (RFC 1035 4.2.2)."""
+    if len(packed.tail) <= _MOST:
+        return packed
+    cuts = tuple(cut for cut in packed.cuts if cut.length <= _MOST)
+    return replace(packed, tail=packed.tail[: cuts[0].length], cuts=cuts)
 
 
 def _addresses_only(reply: Reply, name: Name) -> bool:

@@ -10,8 +10,7 @@ from gslb.dns.asker import CLASSIC_PAYLOAD
 from gslb.dns.cookie import CLIENT_LENGTH
 from gslb.dns.edns import CLIENT_SUBNET, COOKIE, Edns, option, read_client_subnet, read_opt, write_opt
 from gslb.dns.known_answers import Known
-from gslb.dns.query import HEADER_LENGTH, OPT
-from gslb.dns.reply import IN
+from gslb.dns.query import HEADER_LENGTH, IN, OPT
 from gslb.errors import WireError
 
 Head = tuple[int, bytes, bytes, bytes]

@@ -18,6 +18,7 @@ from gslb.dns.name import (
     labels_of,
     service_text,
 )
+from gslb.dns.query import IN
 from gslb.dns.rdata import AddressData
 from gslb.dns.zone import RRset, Zone
 from gslb.dns.zones import Zones
@@ -25,7 +26,6 @@ from gslb.policy.base import NOTHING, Consults
 from gslb.policy.decision import Decision
 
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED, YXDOMAIN = 0, 2, 3, 5, 6
-IN = 1
 _LONGEST_CHAIN = 8
 
 Decide = Callable[[str], Decision]

@@ -25,11 +25,11 @@ from gslb.dns.extended_error import (
 from gslb.dns.fitting import fitted, is_truncated, opt_of
 from gslb.dns.name import service_text
 from gslb.dns.packing import Packed, empty, pack, with_opt
-from gslb.dns.query import AA, FORMERR, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
+from gslb.dns.query import AA, FORMERR, IN, NOTIFY, NOTIMP, TC, Query, is_query, read_query, salvage
 from gslb.dns.quick import Quick
 from gslb.dns.quick_counts import QuickCounts
 from gslb.dns.rate_limit import Outcome, RateLimiter
-from gslb.dns.reply import IN, NOERROR, REFUSED, SERVFAIL, Reply
+from gslb.dns.reply import NOERROR, REFUSED, SERVFAIL, Reply
 from gslb.dns.rules import Rules, rules_of
 from gslb.dns.transfer import may_transfer, transfer_messages
 from gslb.dns.tsig import TsigFailure, verify

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import structlog
 
-from gslb.dns.query import HEADER_LENGTH
+from gslb.dns.query import HEADER_LENGTH, LONGEST_MESSAGE
 
 if TYPE_CHECKING:
     from gslb.dns.tcp import TcpListener
@@ -39,7 +39,6 @@ TURN_BYTES = 16384
 TURN_TIME = 0.001
 """What one connection gets done (messages, their bytes, seconds) before all others have their turn."""
 
-_LONGEST_MESSAGE = 65535
 _IPV6_CLIENT_BYTES = 7
 
 
@@ -207,7 +206,7 @@ class Connection(asyncio.Protocol):
                     self._listener.responder.respond_stream(query, self._source, self._port)
                 )
             message = next(self._messages, None)
-            if message is not None and len(message) <= _LONGEST_MESSAGE:
+            if message is not None and len(message) <= LONGEST_MESSAGE:
                 self._answers += 1
                 return message
             self._messages = None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from gslb.dns import rdata
 from gslb.dns.message_writer import MessageWriter
 from gslb.dns.name import Name
-from gslb.dns.query import AA, QR, RD, Query
+from gslb.dns.query import AA, IN, QR, RD, Query
 from gslb.dns.rdata import RecordData
-from gslb.dns.reply import IN, NOERROR, SERVFAIL, Decide, reply_to
+from gslb.dns.reply import NOERROR, SERVFAIL, Decide, reply_to
 from gslb.dns.zone import RRset, Zone
 from gslb.dns.zones import Zones
 from gslb.fleet import TransferRule

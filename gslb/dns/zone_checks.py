@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from gslb.dns import rdata
+from gslb.dns.message_writer import MessageWriter
 from gslb.dns.name import Name, ancestors, is_at_or_below, is_wildcard, service_text
+from gslb.dns.query import IN, LONGEST_MESSAGE
 from gslb.dns.rdata import type_text
 from gslb.dns.zonefile import Record
 from gslb.errors import Place, Problem
@@ -19,6 +21,9 @@ _ADDRESSES = (rdata.A, rdata.AAAA)
 _UNDEFINED_AT_WILDCARDS = {rdata.NS: "4.2", rdata.DNAME: "4.4", rdata.DS: "4.6"}
 _OF_A_CUT = {rdata.NS, rdata.DS, *_BESIDE_CNAME}  # RRSIG and NSEC: a signed zone says of DS that it is true
 _SINGLE = {rdata.SOA, rdata.CNAME, rdata.DNAME}
+_SHORT = {rdata.A, rdata.AAAA, rdata.NS, rdata.CNAME, rdata.SOA, rdata.MX, rdata.SRV, rdata.PTR, rdata.DS}
+_FEW = 100  # records of a short type that are certain to have room in one message
+_ROOM_BESIDE = 1024  # bytes of a message that are left for OPT and a signature
 _NO_ALIAS = {rdata.NS: "RFC 2181 10.3", rdata.MX: "RFC 2181 10.3", rdata.SRV: "RFC 2782"}
 
 
@@ -47,6 +52,7 @@ def check_zone(
         if record.type == rdata.DS and complete and not is_wildcard(record.owner):
             checks.delegation_signer(record)
     checks.services()
+    checks.sizes()
     return checks.problems
 
 
@@ -232,6 +238,22 @@ class _Checks:
                 place = self._places[redirect.owner, rdata.DNAME]
                 message = f"the service {name} lies below the DNAME of {service_text(redirect.owner)}"
                 self.problems.append(Problem(place, message, "remove the DNAME, or the service"))
+
+    def sizes(self) -> None:
+        """What no message can hold would never be answered whole (RFC 1035 4.2.2, RFC 2181 5)."""
+        for (owner, rtype), place in self._places.items():
+            rrset = self._zone.nodes[owner][rtype]
+            if rtype in _SHORT and len(rrset.data) <= _FEW:
+                continue
+            writer = MessageWriter()
+            writer.write_question(owner, rtype, IN)
+            for data in rrset.data:
+                writer.write_record(owner, rtype, IN, rrset.ttl, data)
+            if writer.offset > LONGEST_MESSAGE - _ROOM_BESIDE:
+                what = f"the {type_text(rtype)} records of {service_text(owner)}"
+                message = f"{what} make an answer of {writer.offset} bytes, and no message has room for it"
+                hint = f"{LONGEST_MESSAGE - _ROOM_BESIDE} bytes are the most: spread them over several names"
+                self.problems.append(Problem(place, message, hint))
 
     def _tell_start(self, message: str, hint: str) -> None:
         self.problems.append(Problem(self._start, message, hint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import replace
@@ -21,7 +22,11 @@ FEW = 64
 """Of so many regions every order that occurs gets a number at once; of more, when it is asked for."""
 
 MOST_PLACES = 1 << 20
-"""The most places that are remembered; reaching it forgets them all, which costs ranking them again."""
+"""The most places that are remembered of all preferences there are, each of which has an equal part of it;
+reaching that forgets them, which costs ranking them again."""
+
+FEWEST_PLACES = 1 << 12
+"""So many may be remembered of each, however many preferences there are."""
 
 
 class Preferences:
@@ -37,6 +42,7 @@ class Preferences:
         self.number = number
         self.divided = any(policy.consults.share for policy in service.policies)
         self.few = len(service.regions) <= FEW
+        self.most_places = MOST_PLACES
         # By level: the ranks of all places known so far.
         self.known: tuple[dict[Place, int], dict[Place, int]] = ({}, {})
         self._fleet = fleet
@@ -70,7 +76,7 @@ class Preferences:
     def _learn(self, place: Place, client: Client, wholly: bool) -> tuple[int, int]:
         """The head of a place, 0 where there is none, and its order, 0 unless it is `wholly` to be known."""
         heads, orders = self.known
-        if len(heads) + len(orders) >= MOST_PLACES:
+        if len(heads) + len(orders) >= self.most_places:
             heads.clear()
             orders.clear()
         rankings = rankings_of(self._fleet, self._service, client)
@@ -86,7 +92,10 @@ class Preferences:
         heads[place] = head = self._heads[order[0]]
         if not wholly:
             return head, 0
-        orders[place] = number = self._numbered(tuple(order), client)
+        # As short as can be: for every place there may be an order of its own, and they are never forgotten,
+        # because answers are kept under their numbers. There are not more of them than places in a database.
+        told_short = array("H", map(self._heads.__getitem__, order)).tobytes()
+        orders[place] = number = self._numbered(told_short, client)
         self._below[head][number] = None
         return head, number
 

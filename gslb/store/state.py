@@ -359,11 +359,14 @@ class StateStore:
     async def _keep_folding(self) -> None:
         """Let leases and overrides end on time, also while Redis is away."""
         while True:
-            end = self._ledger.next_end()
-            if end == 0:
-                self._fold()
+            pause = poll = self._fleet.redis.poll
+            try:
+                if self._ledger.next_end() == 0:
+                    self._fold()
                 end = self._ledger.next_end()
-            pause = self._fleet.redis.poll if end is None else min(end, self._fleet.redis.poll)
+                pause = poll if end is None else min(end, poll)
+            except Exception:
+                _log.exception("folding what is known failed; it is tried again")
             await asyncio.sleep(max(pause, 0.01))
 
     def _fold(self) -> None:

@@ -288,3 +288,19 @@ def test_all_zones_of_a_fleet_are_checked_with_what_the_fleet_knows():
 
 
 ZONES = {"shop.test": "@ NS www\n@ NS ns.kid\n", "kid.shop.test": "@ NS nowhere\n", "xshop.test": ""}
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind", "length"),
+    [
+        ("\n".join(f"many A 10.{n >> 8}.{n & 255}.1" for n in range(4033)), "A", 64560),
+        ("\n".join(f"many TXT {n:03}{'x' * 240}" for n in range(253)), "TXT", 64800),
+    ],
+)
+def test_what_no_message_has_room_for_is_refused(lines, kind, length):
+    (said,) = problems(APEX + lines)
+    assert said == (
+        f"z:4:1: the {kind} records of many.shop.test make an answer of {length} bytes, and no message has "
+        "room for it; 64511 bytes are the most: spread them over several names"
+    )
+    load(APEX + lines[: lines.rindex("\n")].rsplit("\n", 20)[0])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gslb.dns.name import from_text
+from gslb.dns.query import IN
 from gslb.dns.rdata import A
-from gslb.dns.reply import IN
 from gslb.fleet import AllDown, TimeToLive
 from gslb.geo.location import Coordinates
 from gslb.policy import Explanation, Ranking

@@ -193,10 +193,10 @@ def test_of_many_regions_an_order_is_worked_out_only_when_it_is_asked_for():
     assert preferences.rank(ORDER, "there", at_degree(3.8)) != order
 
 
-def test_places_that_are_forgotten_are_ranked_as_before(monkeypatch):
-    monkeypatch.setattr(module, "MOST_PLACES", 16)
+def test_places_that_are_forgotten_are_ranked_as_before():
     made = places(4)
     preferences = Preferences(1, made, made.services[SERVICE])
+    preferences.most_places = 16
     clients = [at_degree(number / 7) for number in range(30)]
     first = ranked(preferences, clients)
     assert sum(map(len, preferences.known)) <= 17

@@ -16,6 +16,7 @@ from gslb.clock import FakeClock, SystemClock
 from gslb.fleet import Fleet
 from gslb.store import keys, state
 from gslb.store.codec import encode_observation
+from gslb.store.ledger import Ledger
 from gslb.store.link import Link
 from gslb.store.publish import Batch, write
 from gslb.store.state import StateStore
@@ -69,6 +70,24 @@ async def test_a_log_that_fails_does_not_end_the_link(redis_server: RedisServer)
         redis_server.start()
         await eventually(lambda: store.connected)
         assert store.last_error == ""
+
+
+async def test_overrides_go_on_ending_after_folding_has_failed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([ValueError("a fault of ours")])
+
+    def fails_once(ledger: Ledger) -> float | None:
+        for failure in failures:
+            raise failure
+        return next_end(ledger)
+
+    next_end = Ledger.next_end
+    monkeypatch.setattr(Ledger, "next_end", fails_once)
+    async with running(small_fleet(None, poll=0.05), "ns1") as store:
+        now = SystemClock().now()
+        await store.set_override(Override(EU, OverrideKind.DRAIN, "ana", "cables", now, now + 0.1))
+        await until(store, lambda world: world.region(EU).override is not None)
+        await until(store, lambda world: world.region(EU).override is None)
+    assert not list(failures)
 
 
 async def test_what_no_probe_renews_lapses_and_its_observer_leaves(redis_server: RedisServer) -> None:

@@ -271,14 +271,15 @@ cdef inline int judge_response(
     cdef limiter_window* window
     cdef limiter_slot* slot
     cdef Network network
-    if not _read_network(state, version, address, &network):
-        add_relaxed(&state.exempt, 1)
-        return SEND
+    # As in Python, an exempt response, too, tells that a second has begun.
     generation = load_acquire(&state.generation)
     ahead = load_relaxed(&state.windows[generation & 1].second) - <uint64_t>second
     # A thread that read the clock before the second ended must not bring that second back.
     if ahead > LATEST:
         generation = _roll(state, generation, <uint64_t>second)
+    if not _read_network(state, version, address, &network):
+        add_relaxed(&state.exempt, 1)
+        return SEND
     window = &state.windows[generation & 1]
     # Once the ceiling is reached nobody is counted any more: it bounds the slots that are taken, too.
     if load_relaxed(&window.responses) >= state.ceiling:
