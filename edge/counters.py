@@ -25,7 +25,8 @@ class Counters:
     """Of one edge process since its start.
 
     requests: taken on, whatever became of them; probes: those of them for the edge's own health, which
-    count nowhere else. in_flight: taken on and not done. responses: by status, of servers and of the edge
+    count nowhere else. in_flight: taken on and not done. retrying: those of them that are not at their first
+    server any more. responses: by status, of servers and of the edge
     together; refusals: by status, of the edge alone. aborted: exchanges that ended without a complete
     response. bytes_in, bytes_out: bodies of requests and of responses.
     """
@@ -33,6 +34,7 @@ class Counters:
     requests: int = 0
     probes: int = 0
     in_flight: int = 0
+    retrying: int = 0
     errors: int = 0
     retries: int = 0
     connections: int = 0

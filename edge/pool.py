@@ -8,14 +8,17 @@ from typing import Protocol
 from edge.balance import METHODS
 from edge.balance.base import Method
 from edge.counters import Latency
+from edge.waiting import Waiting
 from gslb.fleet import Fleet, Pool, Region, Server
+from gslb.fleet_edge import Connections
 from gslb.world import Verdict
 
 
 class IdleConnection(Protocol):
-    """A keep-alive connection to a server, as far as a pool has to know it. idle_since: loop time."""
+    """A keep-alive connection to a server, as far as a pool has to know it. Times: of the loop."""
 
     idle_since: float
+    opened_at: float
 
     def close(self) -> None: ...
 
@@ -23,12 +26,15 @@ class IdleConnection(Protocol):
 class ServerState:
     """One server at run time.
 
-    in_flight: requests that are at this server, or on their way to it, now. idle: connections waiting
-    for use, the most recently used last, so that the surplus of a quiet hour ages and goes.
+    in_flight: requests that are at this server, or on their way to it, now, each on a connection of its own.
+    idle: connections waiting for use, the most recently used last, so that the surplus of a quiet hour ages
+    and goes.
     """
 
     __slots__ = (
+        "_most",
         "connect_failures",
+        "connections",
         "failures",
         "idle",
         "in_flight",
@@ -43,8 +49,10 @@ class ServerState:
         "weight",
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, connections: Connections) -> None:
         self.server = server
+        self.connections = connections
+        self._most = float("inf") if connections.most is None else connections.most
         self.name = str(server.address)
         self.weight = server.weight
         self.verdict = Verdict.UNKNOWN
@@ -65,13 +73,20 @@ class ServerState:
         if verdict is Verdict.DOWN:
             self.close_idle()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it may get one more request now."""
+        return self.in_flight < self._most
+
     def take_idle(self) -> IdleConnection | None:
         """The most recently used idle connection."""
         return self.idle.pop() if self.idle else None
 
-    def keep_idle(self, connection: IdleConnection, limit: int) -> None:
-        """Keep a connection for later, or close it: the server is DOWN, or `limit` are waiting already."""
-        if self.usable and len(self.idle) < limit:
+    def keep_idle(self, connection: IdleConnection, now: float) -> None:
+        """Keep a connection for later; or close it: the server is DOWN, enough wait, or it is too old."""
+        young = now - connection.opened_at < self.connections.max_age
+        if self.usable and young and len(self.idle) < self.connections.idle:
+            connection.idle_since = now
             self.idle.append(connection)
         else:
             connection.close()
@@ -81,8 +96,9 @@ class ServerState:
         if connection in self.idle:
             self.idle.remove(connection)
 
-    def expire_idle(self, before: float) -> None:
-        """Close connections idle since before the loop time `before`."""
+    def expire_idle(self, now: float) -> None:
+        """Close connections that have been idle for too long."""
+        before = now - self.connections.idle_timeout
         # They are in the order in which they became idle, the oldest first.
         while self.idle and self.idle[0].idle_since < before:
             self.idle.pop(0).close()
@@ -94,16 +110,20 @@ class ServerState:
 
 
 class PoolState:
-    """One pool of this region at run time."""
+    """One pool of this region at run time. waiting: requests for which no usable server has room."""
 
-    __slots__ = ("latency", "method", "name", "pool", "servers")
+    __slots__ = ("latency", "method", "name", "pool", "servers", "waiting")
 
     def __init__(self, pool: Pool, servers: tuple[Server, ...]) -> None:
         self.pool = pool
         self.name = pool.name
-        self.servers = tuple(ServerState(server) for server in servers)
+        self.servers = tuple(ServerState(server, pool.connections) for server in servers)
         self.method: Method[ServerState] = METHODS[pool.method](self.servers)
         self.latency = Latency()
+        self.waiting = Waiting(pool.queue, self._has_room)
+
+    def _has_room(self) -> bool:
+        return any(server.usable and server.has_room for server in self.servers)
 
     def candidates(self, client: str) -> Iterator[ServerState]:
         """The usable servers in the method's order for `client`, an address as text."""
@@ -140,9 +160,18 @@ class Pools:
     def __iter__(self) -> Iterator[PoolState]:
         return iter(self.by_name.values())
 
-    def expire_idle(self, before: float) -> None:
-        for server in self.servers.values():
-            server.expire_idle(before)
+    def judge(self, name: str, verdict: Verdict, reason: str, since: float) -> None:
+        """Take over a verdict on a server; one that is back has room for those who wait."""
+        state = self.servers[name]
+        state.judge(verdict, reason, since)
+        self.by_name[state.server.pool].waiting.serve()
+
+    def expire(self, now: float) -> None:
+        """End what has lasted too long: idle connections, and waiting. now: loop time."""
+        for pool in self:
+            pool.waiting.expire(now)
+            for server in pool.servers:
+                server.expire_idle(now)
 
     def close_idle(self) -> None:
         for server in self.servers.values():

@@ -9,18 +9,23 @@ from collections.abc import Coroutine
 
 import structlog
 
+from edge.access_log import AccessLog
 from edge.pool import Pools
+from edge.proxy.acceptor import Acceptor
 from edge.proxy.proxy import Proxy
 from edge.report import make_report, read
+from edge.tls.store import CertificateStore
 from gslb.clock import Clock
 from gslb.errors import GslbError
-from gslb.fleet import Edge, Fleet, SocketAddress
+from gslb.fleet import Edge, Fleet, Listener, SocketAddress
+from gslb.fleet_edge import AccessLogFormat
 from gslb.health.prober import Prober
 from gslb.store.state import StateStore
 from gslb.world import Observation
 
 _BACKLOG = 4096
 _LAST_TURNS = 8
+_CERTIFICATES_EVERY = 10.0  # seconds
 
 
 def edge_of(fleet: Fleet, region: str, name: str | None) -> Edge:
@@ -82,14 +87,18 @@ class EdgeProcess:
         self.listening: tuple[SocketAddress, ...] = ()
         epoch = int(clock.now() * 1000)
         self.pools = Pools(fleet, self.region)
-        self.proxy = Proxy(fleet, edge, self.pools, loop)
+        log = fleet.edge.access_log
+        self.access_log = AccessLog(log, clock) if log.format is not AccessLogFormat.OFF else None
+        with_tls = any(listener.tls for listener in edge.listen)
+        self.certificates = CertificateStore(fleet.edge.tls) if with_tls else None
+        self.proxy = Proxy(fleet, edge, self.pools, loop, self.access_log)
         self.store = StateStore(fleet, edge.name, clock, epoch=epoch)
         targets = {
             name: (fleet.pools[state.server.pool].check, state.server.address)
             for name, state in self.pools.servers.items()
         }
         self.prober = Prober(targets, edge.name, clock, self._observed, epoch)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Acceptor] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hurry = asyncio.Event()
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
@@ -99,14 +108,12 @@ class EdgeProcess:
         # Bound before anything else, so that a taken port is known at once; served only once servers are.
         sockets: list[socket.socket] = []
         try:
-            for address in self.edge.listen:
-                sockets.append(bind(address))
+            for listener in self.edge.listen:
+                sockets.append(bind(listener.address))
             await self.store.start()
             await self.prober.initial_round(self.fleet.dns.initial_round)
-            for bound in sockets:
-                self._listeners.append(
-                    await self.proxy.loop.create_server(self.proxy.protocol, sock=bound, backlog=_BACKLOG)
-                )
+            for listener, bound in zip(self.edge.listen, sockets, strict=True):
+                self._listeners.append(await self._listen(listener, bound))
         except BaseException:
             for bound in sockets:
                 bound.close()
@@ -116,8 +123,43 @@ class EdgeProcess:
         self.proxy.start()
         self._run(self.prober.run(), "probing")
         self._run(self._report(), "reporting")
+        if self.certificates is not None:
+            self._run(self._renew_certificates(), "certificates")
         self.ready = True
         self._log.info("serving", listen=[str(address) for address in self.listening])
+
+    async def _listen(self, listener: Listener, bound: socket.socket) -> asyncio.Server | Acceptor:
+        proxy, settings = self.proxy, self.fleet.edge
+        context = self.certificates.context if listener.tls and self.certificates is not None else None
+        connected = proxy.protocol(listener)
+        if listener.proxy_protocol:
+            bound.listen(_BACKLOG)
+            return Acceptor(
+                proxy.loop,
+                bound,
+                connected,
+                trusts=proxy.trusted.has,
+                context=context,
+                timeout=settings.header_timeout,
+                shutdown_timeout=settings.write_timeout,
+                complain=proxy.complain,
+            )
+        return await proxy.loop.create_server(
+            lambda: connected(None),
+            sock=bound,
+            backlog=_BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=settings.header_timeout if context else None,
+            ssl_shutdown_timeout=settings.write_timeout if context else None,
+        )
+
+    async def _renew_certificates(self) -> None:
+        """Take up certificates whose files have changed."""
+        assert self.certificates is not None
+        while True:
+            await asyncio.sleep(_CERTIFICATES_EVERY)
+            for problem in await asyncio.to_thread(self.certificates.reload):
+                self._log.warning("certificate not taken up", reason=str(problem))
 
     async def stop(self) -> None:
         """Send clients elsewhere, accept nothing more, finish what is in flight, and leave.
@@ -136,6 +178,8 @@ class EdgeProcess:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.proxy.stop()
+        if self.access_log is not None:
+            self.access_log.close()
         await self.store.stop()
         self._log.info("stopped", requests=self.proxy.counters.requests, cut_off=cut_off)
 
@@ -167,7 +211,7 @@ class EdgeProcess:
             self._log.info(
                 "server " + observation.verdict.value, server=observation.target, reason=observation.reason
             )
-        state.judge(observation.verdict, observation.reason, observation.since)
+        self.pools.judge(observation.target, observation.verdict, observation.reason, observation.since)
         self.store.observe(observation)
 
     async def _report(self) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from edge.path import normalise_path
 from gslb.fleet import Route
-
-_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def normalise_host(host: bytes) -> bytes:
@@ -20,46 +17,18 @@ def normalise_host(host: bytes) -> bytes:
     return host.partition(b":")[0].removesuffix(b".")
 
 
-def _decode_unreserved(match: re.Match[bytes]) -> bytes:
-    octet = int(match[0][1:], 16)
-    return bytes((octet,)) if octet in _UNRESERVED else match[0].upper()
-
-
-def normalise_path(target: bytes) -> bytes:
-    """The path of an origin-form target as routes compare it (RFC 3986 6.2.2 and 5.2.4).
-
-    Escapes of unreserved characters are decoded, other escapes written in upper case, dot segments
-    removed, the query cut off. Empty segments stay: they mean something to servers. Idempotent.
-    """
-    path = target.partition(b"?")[0]
-    if b"%" in path:
-        path = _ESCAPE.sub(_decode_unreserved, path)
-    if b"/." not in path:
-        return path
-    kept: list[bytes] = []
-    segments = path.split(b"/")[1:]
-    for segment in segments:
-        if segment == b"..":
-            del kept[-1:]
-        elif segment != b".":
-            kept.append(segment)
-    if segments[-1] in (b".", b".."):
-        kept.append(b"")
-    return b"/" + b"/".join(kept)
-
-
 @dataclass(slots=True)
 class _Node:
     """One path segment of the table. `narrow` asks for methods; `wide` takes every method."""
 
     children: dict[bytes, _Node] = field(default_factory=dict)
-    narrow: list[tuple[frozenset[bytes], str]] = field(default_factory=list)
-    wide: str | None = None
+    narrow: list[tuple[frozenset[bytes], Route]] = field(default_factory=list)
+    wide: Route | None = None
 
-    def pool(self, method: bytes) -> str | None:
-        for methods, pool in self.narrow:
+    def route(self, method: bytes) -> Route | None:
+        for methods, route in self.narrow:
             if method in methods:
-                return pool
+                return route
         return self.wide
 
 
@@ -89,27 +58,27 @@ class RouteTable:
         for segment in segments:
             node = node.children.setdefault(segment, _Node())
         if route.methods:
-            node.narrow.append((frozenset(method.encode() for method in route.methods), route.pool))
+            node.narrow.append((frozenset(method.encode() for method in route.methods), route))
         elif node.wide is None:
-            node.wide = route.pool
+            node.wide = route
 
-    def find(self, host: bytes, path: bytes, method: bytes) -> str | None:
-        """The name of the pool for a request, or None. `host` and `path` are normalised already."""
+    def find(self, host: bytes, path: bytes, method: bytes) -> Route | None:
+        """The route of a request, or None. `host` and `path` are normalised already."""
         segments = path.split(b"/", self._depth)
         node = self._hosts.get(host)
         if node is not None:
-            pool = self._descend(node, segments, method)
-            if pool is not None:
-                return pool
+            route = self._descend(node, segments, method)
+            if route is not None:
+                return route
         return self._descend(self._any_host, segments, method)
 
     @staticmethod
-    def _descend(node: _Node, segments: list[bytes], method: bytes) -> str | None:
-        found = node.pool(method)
+    def _descend(node: _Node, segments: list[bytes], method: bytes) -> Route | None:
+        found = node.route(method)
         for segment in segments[1:]:
             below = node.children.get(segment)
             if below is None:
                 break
             node = below
-            found = node.pool(method) or found
+            found = node.route(method) or found
         return found

@@ -7,22 +7,26 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+# With `as`, since whoever reads the fleet finds all of it here.
+from gslb.fleet_edge import AccessLog as AccessLog
+from gslb.fleet_edge import AccessLogFormat as AccessLogFormat
+from gslb.fleet_edge import Certificate as Certificate
+from gslb.fleet_edge import ClientCertificate as ClientCertificate
+from gslb.fleet_edge import Connections as Connections
+from gslb.fleet_edge import EdgeSettings as EdgeSettings
+from gslb.fleet_edge import Listener as Listener
+from gslb.fleet_edge import QueueSettings as QueueSettings
+from gslb.fleet_edge import Retries as Retries
+from gslb.fleet_edge import RetryBudget as RetryBudget
+from gslb.fleet_edge import ServerTls as ServerTls
+from gslb.fleet_edge import SocketAddress as SocketAddress
+from gslb.fleet_edge import Timeouts as Timeouts
+from gslb.fleet_edge import TlsSettings as TlsSettings
 from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
 
 if TYPE_CHECKING:
     from gslb.health.checks import Check
     from gslb.policy import Policy
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SocketAddress:
-    """A host (address, or name where a name makes sense) and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Secret:
@@ -75,7 +79,7 @@ class Edge:
     region: str
     addresses: tuple[IPAddress, ...]
     port: int
-    listen: tuple[SocketAddress, ...]
+    listen: tuple[Listener, ...]
     probe: Mapping[IPAddress, SocketAddress]
     admin: SocketAddress | None = None
 
@@ -134,21 +138,35 @@ class BalancingMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A group of origin servers behind one method; which servers, each region says for itself."""
+    """A group of origin servers behind one method; which servers, each region says for itself.
+
+    tls: how they are spoken to, None for plain TCP. proxy_protocol: the version of the PROXY header that
+    begins every connection to them, None for none; such connections carry one client's requests only.
+    """
 
     name: str
     method: BalancingMethod
     check: HealthCheck
+    connections: Connections = field(default_factory=Connections)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    tls: ServerTls | None = None
+    proxy_protocol: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Host and path prefix (and methods; empty means all) to pool. `host` None matches every host."""
+    """Host and path prefix (and methods; empty means all) to pool. `host` None matches every host.
+
+    timeouts, retries, max_body: its own; None: those of the edge.
+    """
 
     host: str | None
     path: str
     pool: str
     methods: frozenset[str] = frozenset()
+    timeouts: Timeouts | None = None
+    retries: Retries | None = None
+    max_body: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,24 +357,6 @@ class DnsSettings:
     watch: float | None = 1.0
     udp_threads: int | None = None
     pin_threads: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeSettings:
-    """Bounds and timeouts (seconds) of every edge; `health_path` answers the DNS nodes' probes."""
-
-    health_path: str = "/.gslb/health"
-    connect_timeout: float = 2.0
-    response_timeout: float = 30.0
-    header_timeout: float = 10.0
-    idle_timeout: float = 60.0
-    server_idle_timeout: float = 30.0
-    server_idle_connections: int = 64
-    max_header_bytes: int = 32768
-    max_connections: int = 10000
-    report_interval: float = 1.0
-    lame_duck: float = 5.0
-    drain_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gslb.fleet import (
     Fleet,
     GeoSettings,
     HealthCheck,
+    Listener,
     RateLimitSettings,
     RedisSettings,
     Region,
@@ -78,7 +79,7 @@ def region(
     """A region with one edge."""
     parsed = tuple(ip_address(address) for address in addresses)
     probe = {address: SocketAddress(str(address), 80) for address in parsed}
-    edge = Edge(f"{name}-1", name, parsed, 80, tuple(probe.values()), probe)
+    edge = Edge(f"{name}-1", name, parsed, 80, tuple(map(Listener, probe.values())), probe)
     return Region(name, coordinates, (edge,), check, {})
 
 

@@ -19,6 +19,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "rig"))
+
 from answers import answers, features, services
 from changing import flips, more_regions
 from processes import Cores, UnavailableError, accepting, compiled, redis_server, tell
@@ -30,6 +32,7 @@ from world import bundled_database, samples, write_database
 
 from gslb.geo.database import Database
 
+HERE = Path(__file__).resolve().parent
 SAMPLES = 300
 """Client networks that every server is asked for before it is measured."""
 
@@ -84,7 +87,7 @@ def _options() -> argparse.Namespace:
 
 def _session(stack: ExitStack, folder: Path, options: argparse.Namespace) -> Session:
     cores = Cores.of_this_machine()
-    generator, floor = compiled("generator", folder), compiled("echo", folder)
+    generator, floor = (compiled(HERE / f"{name}.c", folder) for name in ("generator", "echo"))
     tell("writing the database that all of them read")
     source = Database(bundled_database())
     database = folder / "city.mmdb"

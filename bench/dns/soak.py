@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "rig"))
+
 from asking import wait_until_it_answers
 from gslb_servers import Setting, entrant, is_compiled
 from measure import Load, measured
@@ -40,6 +42,7 @@ from world import Sample, bundled_database, names, samples, write_database
 
 from gslb.geo.database import Database
 
+HERE = Path(__file__).resolve().parent
 SAMPLES = 500
 WARMING_UP, SATURATING = 3.0, 4
 """Seconds for which the node is asked for all it can do, unmeasured and measured."""
@@ -53,7 +56,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-dns-")))
         try:
-            generator = compiled("generator", folder)
+            generator = compiled(HERE / "generator.c", folder)
             node, chosen = _started(stack, folder, options, cores)
             load = Load(options.names, 4096, look=1, patience=options.patience)
             rate = options.rate or options.load * _saturation(generator, node, options, cores)

@@ -1,90 +1,83 @@
-"""The client's side: one connection, its requests parsed and taken on one after the other."""
+"""The client's side: one connection, its requests read and taken on one after the other."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-
+from edge.http1.errors import ProtocolError
+from edge.http1.events import Data, End, Framing, RequestHead
+from edge.http1.request_reader import RequestReader
 from edge.proxy.exchange import Exchange
-from edge.proxy.headers import Fields, announces_body
-from edge.proxy.refusal import Refusal
-from edge.proxy.request import Request
+from edge.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from edge.proxy.entrance import Entrance, Peer
     from edge.proxy.proxy import Proxy
+    from edge.proxy_protocol import ProxyHeader
 
 WRITE_HIGH_WATER = 65536
 BODY_HIGH_WATER = 65536
 LINGER = 2.0  # seconds to go on reading after the last response, lest a reset destroys it (RFC 9112 9.6)
-
-
-def client_address(peername: object) -> str:
-    """The peer's address as text; IPv4 written inside IPv6 is IPv4."""
-    host = str(peername[0]) if isinstance(peername, tuple) and peername else ""
-    if host.startswith("::ffff:"):
-        mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
-        return str(mapped) if mapped is not None else host
-    return host
+DRAINED = 65536  # bytes of a body nobody wants that are read for the sake of the next request
 
 
 class Downstream(asyncio.Protocol):
-    """Requests are parsed as they come and exchanged one at a time: those that come early wait in a queue,
-    and while any waits, nothing more is read.
+    """One request is exchanged at a time. Those that come early wait unread, and while the reader holds
+    more than a little, nothing is taken from the transport.
+
+    peer: who is at the other end; write_paused: it does not take what it is sent.
     """
 
     __slots__ = (
         "_advancing",
         "_deaf",
+        "_drained",
+        "_entrance",
         "_exchange",
-        "_fields",
-        "_grew",
-        "_head_bytes",
-        "_head_complete",
+        "_head_begun",
+        "_header",
+        "_left",
         "_lingering",
-        "_loose_bytes",
         "_lost",
-        "_max_header_bytes",
-        "_overflow",
-        "_parser",
         "_proxy",
-        "_queue",
-        "_reading",
+        "_reader",
         "_reading_paused",
+        "_receiving",
+        "_requests",
         "_since",
         "_transport",
+        "_tunnel",
         "_unsent",
-        "address",
+        "peer",
         "write_paused",
     )
 
     _transport: asyncio.Transport
+    peer: Peer
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, entrance: Entrance, header: ProxyHeader | None = None) -> None:
+        """header: the PROXY header that the connection began with."""
         self._proxy = proxy
-        self._parser = HttpRequestParser(self)
-        self._queue: list[Request] = []
-        self._reading: Request | None = None  # the request whose bytes are arriving
+        self._entrance = entrance
+        self._header = header
+        self._reader = RequestReader(proxy.limits)
         self._exchange: Exchange | None = None
-        self._fields: Fields = []  # of the request that is arriving
-        self._max_header_bytes = proxy.settings.max_header_bytes
-        self._head_complete = False
-        self._head_bytes = 0
-        self._loose_bytes = 0  # come since anything was complete: a head, or a piece of the body
-        self._grew = False
+        self._tunnel: Tunnel | None = None
+        self._requests = 0
+        self._receiving = False  # the body of a request whose head has come has not come whole
+        self._left = 0  # bytes of it that have not come, as far as that is known
+        self._drained = 0  # bytes of it that came when nobody wanted them any more
+        self._head_begun = False
         self._unsent = 0
-        self._overflow: Refusal | None = None
         self._advancing = False
         self._deaf = False  # whatever still comes is not a request
         self._lingering = False
         self._lost = False
         self._reading_paused = False
         self._since = proxy.time()
-        self.address = ""
         self.write_paused = False
 
     # The transport's side.
@@ -93,61 +86,32 @@ class Downstream(asyncio.Protocol):
         # uvloop's transports have the methods of asyncio's without being of its classes.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        self.address = client_address(transport.get_extra_info("peername"))
-        if self._proxy.admit(self):
+        self.peer = self._entrance.peer(self._transport, self._header)
+        refused = self._proxy.admit(self)
+        if not refused:
             return
-        self._deaf = self._lingering = True
-        response = self._proxy.turn_away(self)
+        self._deaf = True
+        response = self._proxy.turn_away(self, refused)
         if response is None:
             self._transport.abort()
         else:
             self._transport.write(response)
-            self._transport.write_eof()
+            self._close_gently()
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
-        request, head_was_complete = self._reading, self._head_complete
-        self._grew = False
-        try:
-            self._feed(data)
-        except HttpParserError as error:
-            if not self._deaf:
-                self._broken(self._overflow or Refusal(400, f"the request is not HTTP/1.1: {error}"))
-        if request is not None and request is self._reading and head_was_complete is self._head_complete:
-            self._bound_loose_bytes(len(data))
-        exchange = self._exchange
-        if exchange is None:
+        if self._tunnel is not None:
+            self._tunnel.from_client(data)
+        elif not self._deaf:
+            self._reader.receive(data)
             self._advance()
-        elif exchange.request.body or exchange.request.complete:
-            exchange.request_progress()
-        self._steer_reading()
-
-    def _bound_loose_bytes(self, more: int) -> None:
-        """The parser shows a field, of the head or a trailer, only when it is whole: bound what it holds."""
-        if self._grew:
-            self._loose_bytes = 0
-            return
-        self._loose_bytes += more
-        if self._loose_bytes > self._max_header_bytes:
-            part = "trailer" if self._head_complete else "head"
-            self._broken(Refusal(431, f"the request's {part} is too large"))
-
-    def _feed(self, data: bytes) -> None:
-        while True:
-            try:
-                self._parser.feed_data(data)
-                return
-            except HttpParserUpgrade as stop:
-                # We do not upgrade (RFC 9110 7.8 lets us): what follows is the next request.
-                if self._deaf:
-                    return
-                data = data[stop.args[0] :]
 
     def eof_received(self) -> None:
         # A client that says it is done sending has left, as a rule: its server should be free at once. The
         # few that close one half and wait for an answer in the other get none (nginx does the same).
-        self._leave()
+        if self._tunnel is not None:
+            self._tunnel.client_ended()
+        else:
+            self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -156,11 +120,12 @@ class Downstream(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._deaf = True
-        self._queue.clear()
-        self._reading = None
         exchange, self._exchange = self._exchange, None
+        tunnel, self._tunnel = self._tunnel, None
         if exchange is not None:
             exchange.client_gone()
+        if tunnel is not None:
+            tunnel.client_gone()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -168,21 +133,28 @@ class Downstream(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.write_paused = False
         self._since = self._proxy.time()
-        if self._exchange is not None:
+        if self._tunnel is not None:
+            self._tunnel.client_writable()
+        elif self._exchange is not None:
             self._exchange.client_writable()
         else:
             self._advance()
 
-    # The exchange's side.
+    # The exchange's and the tunnel's side.
 
     def write(self, data: bytes) -> None:
         if not self._lost:
             self._transport.write(data)
 
     def body_taken(self) -> None:
-        """The exchange has forwarded what was buffered of the body."""
-        if self._reading_paused:
-            self._steer_reading()
+        """The exchange has forwarded what was buffered of the body: the reader may hold more of it."""
+        if self._reading_paused or self._reader.buffered:
+            self._advance()
+
+    @property
+    def may_drain(self) -> bool:
+        """Whether the rest of the body, which nobody wants, is short enough to be read for what follows."""
+        return self._left <= DRAINED
 
     def exchange_done(self, keep_alive: bool) -> None:
         """The exchange has written its response; the next request's turn has come, if there may be one."""
@@ -193,13 +165,39 @@ class Downstream(asyncio.Protocol):
         elif not self._advancing:
             self._advance()
 
+    def tunnel_with(self, tunnel: Tunnel) -> None:
+        """The exchange has switched protocols: from now on bytes are passed as they come."""
+        self._exchange = None
+        self._tunnel = tunnel
+        self._deaf = True
+        early = self._reader.trailing()
+        self.resume_reading()
+        if early:
+            tunnel.from_client(early)
+
+    def pause_reading(self) -> None:
+        """The tunnel's server does not take what it is sent."""
+        if not self._reading_paused and not self._lost:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self._lost:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def finish(self) -> None:
+        """The tunnel's server will send no more; what was written to the client goes out before the end."""
+        if not self._lost:
+            self._transport.close()
+
     def abort(self, *, reset: bool = False) -> None:
         """Break the connection; with `reset` even a client that counts no bytes notices (HTTP/1.0)."""
         self._leave()
         if self._lost:
             return
-        if reset:
-            connection = self._transport.get_extra_info("socket")
+        connection = self._transport.get_extra_info("socket")
+        if reset and connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
@@ -208,7 +206,8 @@ class Downstream(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is being received or answered, or a response is still on its way out."""
-        waiting = self._exchange is not None or self._reading is not None or bool(self._queue)
+        waiting = self._exchange is not None or self._tunnel is not None or self._receiving
+        waiting = waiting or (self._reader.buffered > 0 and not self._deaf)
         return waiting or (not self._lost and self._transport.get_write_buffer_size() > 0)
 
     def close_if_idle(self) -> None:
@@ -225,18 +224,23 @@ class Downstream(asyncio.Protocol):
         if took:
             self._since = now
         waited = now - self._since
-        if self._exchange is not None:
+        if self._tunnel is not None:
+            self._tunnel.check(now, client_took=took)
+        elif self._exchange is not None:
             self._exchange.check(now, client_took=took)
-        elif self._transport.get_write_buffer_size():
-            if waited > settings.idle_timeout:
+        elif self._unsent:
+            if waited > settings.write_timeout:
                 self.abort()
         elif self._lingering:
-            if waited > LINGER:
+            # What a client has not taken yet may lie beneath TLS, whose buffer tells only of its own.
+            if waited > (LINGER if self._transport.can_write_eof() else settings.write_timeout):
                 self.abort()
-        elif self._reading is not None:
+        elif self._receiving:
+            if waited > LINGER:
+                self._close_gently()
+        elif self._head_begun:
             if waited > settings.header_timeout:
-                self._broken(Refusal(408, "the request's head did not come in time"))
-                self._advance()
+                self._refuse(ProtocolError(408, "the request's head did not come in time"))
         elif waited > settings.idle_timeout:
             self._deaf = True
             self._transport.close()
@@ -244,116 +248,106 @@ class Downstream(asyncio.Protocol):
     # How requests come in.
 
     def _advance(self) -> None:
-        """Take on the next request. A loop, not recursion: answers of our own end before `start` returns."""
+        """Go on as far as what has come allows. A loop, not recursion: an exchange may end before the call
+        that drives it returns."""
         if self._advancing:
             return
         self._advancing = True
         try:
-            while self._queue and self._exchange is None and not self.write_paused and not self._lingering:
-                self._exchange = Exchange(self._proxy, self, self._queue.pop(0))
-                self._exchange.start()
+            while not self._deaf and self._step():
+                pass
         finally:
             self._advancing = False
-        under_way = self._exchange is not None or self._reading is not None or bool(self._queue)
-        if self._proxy.leaving and not under_way and not self._lingering and not self._lost:
+        if self._proxy.leaving and not self.busy and not self._lingering and not self._lost:
             # Keep-alive was promised before the edge began to leave; this is the moment to part.
             self._close_gently()
-        if self._reading_paused:
-            self._steer_reading()
+        self._steer_reading()
+
+    def _step(self) -> bool:
+        """Read one event and act on it; False when there is nothing to be done now."""
+        exchange = self._exchange
+        if not self._receiving and (exchange is not None or self.write_paused):
+            return False  # the next request's turn has not come
+        if exchange is not None and exchange.full:
+            return False
+        try:
+            event = self._reader.next_event()
+        except ProtocolError as error:
+            self._refuse(error)
+            return False
+        if isinstance(event, RequestHead):
+            self._begin(event)
+        elif isinstance(event, Data):
+            self._body(exchange, event.data)
+        elif isinstance(event, End):
+            self._receiving = False
+            self._head_begun = False
+            self._reader.next_message()
+            if exchange is not None:
+                exchange.body_ended(event.trailers)
+        else:
+            self._note_beginning()
+            return False
+        return True
+
+    def _begin(self, head: RequestHead) -> None:
+        self._requests += 1
+        self._receiving = True
+        self._drained = 0
+        self._left = head.length if head.framing is Framing.LENGTH else 0
+        last = self._requests >= self._proxy.settings.max_requests_per_connection
+        self._exchange = exchange = Exchange(self._proxy, self, head, self._entrance, last=last)
+        exchange.start()
+
+    def _body(self, exchange: Exchange | None, data: bytes) -> None:
+        self._left -= len(data)
+        if exchange is not None:
+            exchange.body_received(data)
+            return
+        self._drained += len(data)
+        if self._drained > DRAINED:
+            self._close_gently()
+
+    def _note_beginning(self) -> None:
+        """The time for a head begins with its first byte."""
+        if not self._receiving and not self._head_begun and self._reader.buffered:
+            self._head_begun = True
+            self._since = self._proxy.time()
 
     def _steer_reading(self) -> None:
-        """Read only what can be used: not while requests wait, or a body is not getting away."""
-        if self._lost or self._transport.is_closing():
+        """Read only what can be used: not while a request waits, or a body is not getting away."""
+        if self._lost or self._tunnel is not None or self._transport.is_closing():
             return
-        reading = self._reading
-        full = bool(self._queue) or (reading is not None and reading.buffered >= BODY_HIGH_WATER)
-        full = full and not self._lingering
-        if full and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
-        elif self._reading_paused and not full:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        exchange = self._exchange
+        full = exchange is not None and (exchange.full or self._reader.buffered >= BODY_HIGH_WATER)
+        full = full or (self.write_paused and self._reader.buffered > 0)
+        if full and not self._lingering:
+            self.pause_reading()
+        else:
+            self.resume_reading()
 
-    def _broken(self, refusal: Refusal) -> None:
-        """What came cannot be read on. Requests before it are answered first, then it is refused."""
+    def _refuse(self, error: ProtocolError) -> None:
+        """What came cannot be read on. What is being exchanged ends with it, or it is answered."""
         self._deaf = True
-        request, self._reading = self._reading, None
-        if request is None:
-            request = Request()
-            self._head_complete = False
-        request.refusal = refusal
-        if self._exchange is not None and self._exchange.request is request:
-            self._exchange.request_failed(refusal)
-        elif not self._head_complete:
-            self._queue.append(request)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.request_failed(error)
+        elif self._receiving:
+            self._close_gently()
+        else:
+            refused = Exchange(self._proxy, self, None, self._entrance, last=True)
+            self._exchange = refused
+            refused.refuse(error.status, error.reason)
 
     def _close_gently(self) -> None:
         """Say that nothing more is coming, and read on for a while for the sake of the last response."""
         self._deaf = True
-        self._lingering = True
-        self._since = self._proxy.time()
-        self._queue.clear()
         if self._lost or self._transport.is_closing():
             return
-        self._transport.write_eof()
-        self._steer_reading()
-
-    # The parser's side.
-
-    def on_message_begin(self) -> None:
-        self._reading = request = Request()
-        self._fields = request.fields
-        self._head_complete = False
-        self._head_bytes = self._loose_bytes = 0
-        if self._exchange is None:
-            self._since = self._proxy.time()
-
-    def on_url(self, url: bytes) -> None:
-        assert self._reading is not None
-        self._reading.target += url
-        self._head_bytes += len(url)
-        if self._head_bytes > self._max_header_bytes:
-            self._overflow_head()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes = size = self._head_bytes + len(name) + len(value) + 4
-        if size > self._max_header_bytes:
-            self._overflow_head()
-        # After the head, these are trailers: dropped, as RFC 9110 6.5.1 allows.
-        if not self._head_complete:
-            self._fields.append((name, value))
-
-    def _overflow_head(self) -> None:
-        self._overflow = Refusal(431, "the request's head is too large")
-        raise self._overflow
-
-    def on_headers_complete(self) -> None:
-        request = self._reading
-        assert request is not None
-        request.method = self._parser.get_method()
-        request.version = self._parser.get_http_version()
-        request.last = not self._parser.should_keep_alive()
-        self._head_complete = True
-        self._loose_bytes = 0
-        if self._parser.should_upgrade() and announces_body(request.fields):
-            # The parser takes the body of such a request for what follows the upgrade: it cannot be told
-            # from the next request any more.
-            request.refusal = Refusal(501, "upgrades are not served here, least of all with a body")
-            self._deaf = True
-        self._queue.append(request)
-
-    def on_body(self, body: bytes) -> None:
-        request = self._reading
-        assert request is not None
-        self._grew = True
-        request.body.append(body)
-        request.buffered += len(body)
-
-    def on_message_complete(self) -> None:
-        assert self._reading is not None
-        self._reading.complete = True
-        last = self._reading.last or self._reading.method == b"CONNECT"
-        self._reading = None
-        if last:
-            self._deaf = True
+        self._lingering = True
+        self._since = self._proxy.time()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self.resume_reading()
+        else:
+            self._transport.close()  # TLS has no half-closed connections, and says goodbye by itself

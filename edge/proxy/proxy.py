@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+from edge.access_log import AccessLog
 from edge.counters import Counters
-from edge.pool import Pools
+from edge.forwarded import TrustedProxies
+from edge.http1.limits import DEFAULT_LIMITS, Limits
+from edge.pool import Pools, PoolState, ServerState
 from edge.proxy.complaints import Complaints
 from edge.proxy.downstream import Downstream
+from edge.proxy.entrance import Entrance
 from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
+from edge.proxy_protocol import ProxyHeader
 from edge.route import RouteTable
-from gslb.fleet import Edge, Fleet
+from edge.tls.servers import context_to_servers, expected_name
+from gslb.fleet import Edge, Fleet, Listener
 
 _SLOWEST_TICK = 1.0
 _FASTEST_TICK = 0.02
@@ -25,59 +35,92 @@ class Proxy:
     second, or a quarter of the shortest limit if that is less.
     """
 
-    def __init__(self, fleet: Fleet, edge: Edge, pools: Pools, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        edge: Edge,
+        pools: Pools,
+        loop: asyncio.AbstractEventLoop,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        """Raises TlsError when a file for TLS to servers cannot be used."""
         self.fleet = fleet
         self.edge = edge
         self.region = edge.region
         self.settings = settings = fleet.edge
         self.health_path = settings.health_path.encode()
+        self.limits = Limits(
+            request_line=settings.max_request_line_bytes,
+            head=settings.max_header_bytes,
+            fields=settings.max_header_fields,
+            trailer=min(settings.max_header_bytes, DEFAULT_LIMITS.trailer),
+        )
+        self.trusted = TrustedProxies(settings.trusted_proxies)
         self.routes = RouteTable(fleet.routes)
         self.pools = pools
+        self.access_log = access_log
         self.loop = loop
         self.time = loop.time
         self.counters = Counters()
         self.complain = Complaints(loop.time)
         self.draining = False  # responses say goodbye, and the health path tells DNS nodes to look elsewhere
         self.leaving = False  # nothing new is taken on
-        self.via = edge.name
+        self.via = edge.name.encode()
         self.via_token = f" {edge.name},".lower().encode()
         self.region_mark = f"X-GSLB-Region: {edge.region}\r\n".encode()
         self.connections: set[Downstream] = set()
+        self._by_address: Counter[str] = Counter()
+        self._contexts = {
+            name: context_to_servers(pool.tls) for name, pool in fleet.pools.items() if pool.tls is not None
+        }
         self._turned_away: set[Downstream] = set()
         self._emptied = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
-        shortest = min(
-            settings.response_timeout,
-            settings.header_timeout,
-            settings.idle_timeout,
-            settings.server_idle_timeout,
-        )
-        self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, shortest / 4))
+        self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, _shortest_limit(fleet) / 4))
 
-    def protocol(self) -> Downstream:
-        return Downstream(self)
+    def protocol(self, listener: Listener) -> Callable[[ProxyHeader | None], Downstream]:
+        """What makes the protocols of the connections through one listener."""
+        entrance = Entrance(listener, self.trusted, self.settings.tls)
+        return partial(Downstream, self, entrance)
 
-    def admit(self, connection: Downstream) -> bool:
-        """Take on a new connection; False when the edge has as many as it may."""
+    def server_tls(self, pool: PoolState, server: ServerState) -> dict[str, Any]:
+        """How to connect to a server of a pool: more arguments for `create_connection`."""
+        tls = pool.pool.tls
+        if tls is None:
+            return {}
+        name = expected_name(tls, server.server.address.host)
+        return {"ssl": self._contexts[pool.name], "server_hostname": name}
+
+    def admit(self, connection: Downstream) -> str:
+        """Take on a new connection; why not, when the edge or the client has as many as it may."""
         self.counters.connections += 1
-        if len(self.connections) < self.settings.max_connections:
+        settings, address = self.settings, connection.peer.address
+        each = settings.max_connections_per_client
+        reason = ""
+        if len(self.connections) >= settings.max_connections:
+            most = settings.max_connections
+            reason = f"region {self.region} has {most} connections at this edge, its limit"
+            self.complain("too many connections", limit=most)
+        elif each is not None and self._by_address[address] >= each:
+            reason = f"{address} has {each} connections to this edge, the most that one client may have"
+            self.complain("too many connections of one client", client=address, limit=each)
+        if not reason:
             self.connections.add(connection)
-            return True
+            self._by_address[address] += 1
+            return ""
         self.counters.connections_refused += 1
         self.counters.refused(503)
-        self.complain("too many connections", limit=self.settings.max_connections)
-        return False
+        return reason
 
-    def turn_away(self, connection: Downstream) -> bytes | None:
+    def turn_away(self, connection: Downstream, reason: str) -> bytes | None:
         """What to tell a connection that was not admitted; None when too many are being told already."""
         if len(self._turned_away) >= min(_MOST_TURNED_AWAY, self.settings.max_connections):
             return None
         self._turned_away.add(connection)
         request_id = new_request_id().decode()
-        full = f"region {self.region} has {self.settings.max_connections} connections at this edge, its limit"
         return local_response(
             503,
-            explanation(503, full, request_id),
+            explanation(503, reason, request_id),
             request_id=request_id,
             region=self.region,
             keep_alive=False,
@@ -85,7 +128,12 @@ class Proxy:
 
     def forget(self, connection: Downstream) -> None:
         self._turned_away.discard(connection)
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            address = connection.peer.address
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
         if not self.connections:
             self._emptied.set()
 
@@ -98,7 +146,9 @@ class Proxy:
         now = self.time()
         for connection in (*self.connections, *self._turned_away):
             connection.check(now)
-        self.pools.expire_idle(now - self.settings.server_idle_timeout)
+        self.pools.expire(now)
+        if self.access_log is not None:
+            self.access_log.flush()
 
     async def drain(self, timeout: float) -> int:
         """Finish what is in flight and take on nothing new; how many connections had to be cut off.
@@ -128,3 +178,17 @@ class Proxy:
             self._ticking.cancel()
             self._ticking = None
         self.pools.close_idle()
+
+
+def _shortest_limit(fleet: Fleet) -> float:
+    """The shortest time that anything may take here, in seconds."""
+    settings = fleet.edge
+    limits = [settings.header_timeout, settings.body_timeout, settings.write_timeout, settings.idle_timeout]
+    limits.append(settings.tunnel_timeout)
+    for timeouts in (settings.timeouts, *(route.timeouts for route in fleet.routes)):
+        if timeouts is not None:
+            limits += (timeouts.first_byte, timeouts.idle)
+            limits += () if timeouts.total is None else (timeouts.total,)
+    for pool in fleet.pools.values():
+        limits += (pool.connections.idle_timeout, pool.queue.timeout)
+    return min(limits)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge.pool import ServerState
+from edge.pool import PoolState, ServerState
 from edge.proxy.upstream import Upstream
+from gslb.fleet import Timeouts
 
 if TYPE_CHECKING:
+    from edge.proxy.entrance import Peer
     from edge.proxy.proxy import Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class NotReached:
+    """Why there is no server: how many were tried, and whether the last took too long; or that all are busy,
+    and whether the request waited for one or found too many waiting already."""
+
+    tried: int
+    timed_out: bool = False
+    busy: bool = False
+    waited: bool = False
 
 
 class Seeker(Protocol):
@@ -18,42 +31,117 @@ class Seeker(Protocol):
 
     def reached(self, upstream: Upstream) -> None: ...
 
-    def not_reached(self, *, tried: int, timed_out: bool) -> None: ...
+    def not_reached(self, why: NotReached) -> None: ...
 
 
 class Reach:
-    """Walks along the candidates. Invariant: `server` is the one whose `in_flight` counts this exchange.
+    """Walks along the candidates, never to the same server twice, and waits where all are busy.
 
+    Invariant: `server` is the one whose `in_flight` counts this exchange.
     reused: whether the connection was an idle one, which the server may have been about to close.
+    tried: servers so far.
     """
 
-    __slots__ = ("_began", "_candidates", "_connecting", "_proxy", "_seeker", "_tried", "reused", "server")
+    __slots__ = (
+        "_been",
+        "_began",
+        "_client",
+        "_connecting",
+        "_peer",
+        "_pool",
+        "_proxy",
+        "_seeker",
+        "_timeouts",
+        "reused",
+        "server",
+    )
 
-    def __init__(self, proxy: Proxy, seeker: Seeker, candidates: Iterator[ServerState]) -> None:
+    def __init__(
+        self, proxy: Proxy, seeker: Seeker, pool: PoolState, client: str, peer: Peer, timeouts: Timeouts
+    ) -> None:
+        """client: the address that the pool's method goes by. peer: whom a PROXY header tells of."""
         self._proxy = proxy
         self._seeker = seeker
-        self._candidates = candidates
+        self._pool = pool
+        self._client = client
+        self._peer = peer
+        self._timeouts = timeouts
         self._began = proxy.time()
-        self._tried = 0
+        self._been: list[ServerState] = []
         self._connecting: asyncio.Task[None] | None = None
         self.server: ServerState | None = None
         self.reused = False
 
-    def next(self, *, timed_out: bool = False) -> None:
-        """Go to the next server; `timed_out` says how it went with the one before."""
+    @property
+    def tried(self) -> int:
+        return len(self._been)
+
+    @property
+    def last(self) -> ServerState | None:
+        """The server that was tried last."""
+        return self._been[-1] if self._been else None
+
+    @property
+    def more(self) -> bool:
+        """Whether there is a server that was not tried yet."""
+        return any(server.usable and server not in self._been for server in self._pool.servers)
+
+    def next(self, *, timed_out: bool = False, called: bool = False) -> None:
+        """Go to the next server. timed_out: how it went with the one before. called: it was first in the
+        queue."""
         self.leave()
         proxy = self._proxy
         # Refused connections cost nothing, so that every server may be tried; slow ones share two time-outs.
-        if self._tried and proxy.time() - self._began >= 2 * proxy.settings.connect_timeout:
-            server = None
-        else:
-            server = next(self._candidates, None)
-        if server is None:
-            self._seeker.not_reached(tried=self._tried, timed_out=timed_out)
+        if timed_out and proxy.time() - self._began >= 2 * self._timeouts.connect:
+            self._seeker.not_reached(NotReached(self.tried, timed_out=True))
             return
-        if self._tried:
-            proxy.counters.retries += 1
-        self._tried += 1
+        busy = not called and not self._been and self._pool.waiting.due()
+        if not busy:
+            for server in self._pool.candidates(self._client):
+                if server in self._been:
+                    continue
+                if server.has_room:
+                    self._go_to(server)
+                    return
+                busy = True
+        if not busy:
+            self._seeker.not_reached(NotReached(self.tried, timed_out=timed_out))
+        elif not self._pool.waiting.join(self, proxy.time()):
+            self._seeker.not_reached(NotReached(self.tried, busy=True))
+
+    def may_go(self) -> bool:
+        """Whether there is room at a server that was not tried yet."""
+        servers = self._pool.servers
+        return any(each.usable and each.has_room and each not in self._been for each in servers)
+
+    def has_room(self) -> None:
+        """Its turn in the queue has come."""
+        self.next(called=True)
+
+    def waited_in_vain(self) -> None:
+        self._seeker.not_reached(NotReached(self.tried, busy=True, waited=True))
+
+    def again(self) -> None:
+        """Go to the same server once more, on a new connection."""
+        assert self.server is not None
+        self._connect(self.server)
+
+    def leave(self) -> None:
+        """Give up connecting and waiting, and be at no server any more."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        self._pool.waiting.leave(self)
+        server, self.server = self.server, None
+        if server is not None:
+            server.in_flight -= 1
+            if self._pool.waiting:
+                self._pool.waiting.serve()
+
+    def _go_to(self, server: ServerState) -> None:
+        if self._been:
+            self._proxy.counters.retries += 1
+        self._been.append(server)
         self.server = server
         server.in_flight += 1
         server.requests += 1
@@ -66,33 +154,23 @@ class Reach:
             idle.close()
         self._connect(server)
 
-    def again(self) -> None:
-        """Go to the same server once more, on a new connection."""
-        assert self.server is not None
-        self._proxy.counters.retries += 1
-        self._connect(self.server)
-
-    def leave(self) -> None:
-        """Give up connecting, and be at no server any more."""
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-        server, self.server = self.server, None
-        if server is not None:
-            server.in_flight -= 1
-
     def _connect(self, server: ServerState) -> None:
         self.reused = False
         self._connecting = self._proxy.loop.create_task(self._open(server))
 
     async def _open(self, server: ServerState) -> None:
-        proxy = self._proxy
+        proxy, pool = self._proxy, self._pool
         address = server.server.address
+        shared = pool.pool.proxy_protocol is None
+        secured = proxy.server_tls(pool, server)
         timed_out = False
         try:
-            async with asyncio.timeout(proxy.settings.connect_timeout):
+            async with asyncio.timeout(self._timeouts.connect):
                 _, upstream = await proxy.loop.create_connection(
-                    lambda: Upstream(server, proxy.settings.max_header_bytes), address.host, address.port
+                    lambda: Upstream(server, proxy.limits, shared=shared, now=proxy.time()),
+                    address.host,
+                    address.port,
+                    **secured,
                 )
         except TimeoutError:
             timed_out = True
@@ -106,6 +184,8 @@ class Reach:
         else:
             self._connecting = None
             if upstream.usable:
+                if pool.pool.proxy_protocol is not None:
+                    upstream.write(self._peer.preface(pool.pool.proxy_protocol))
                 self._seeker.reached(upstream)
                 return
             # Its end was read before this task went on. Nothing was sent, so any request may go elsewhere.

@@ -5,15 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
-    """A request that is not forwarded. reason: one sentence for the one who sent it."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
 def status_line(status: int) -> bytes:
     """`HTTP/1.1 502 Bad Gateway` and its line end."""
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode("ascii")
@@ -33,8 +24,12 @@ def local_response(
     keep_alive: bool,
     client_minor: int = 1,
     without_body: bool = False,
+    extra: bytes = b"",
 ) -> bytes:
-    """A complete plain-text response of the edge's own. client_minor: of the client's HTTP version."""
+    """A complete plain-text response of the edge's own. client_minor: of the client's HTTP version.
+
+    extra: more field lines.
+    """
     connection = ""
     if not keep_alive:
         connection = "Connection: close\r\n"
@@ -46,6 +41,7 @@ def local_response(
         "Cache-Control: no-store\r\n"
         f"X-Request-Id: {request_id}\r\n"
         f"X-GSLB-Region: {region}\r\n"
-        f"{connection}\r\n"
+        f"{connection}"
     )
-    return status_line(status) + fields.encode("latin-1") + (b"" if without_body else body)
+    head = status_line(status) + fields.encode("latin-1") + extra + b"\r\n"
+    return head if without_body else head + body

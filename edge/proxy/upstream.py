@@ -1,36 +1,46 @@
-"""The server's side: one connection to one server, its responses parsed and handed to an exchange."""
+"""The server's side: one connection to one server, its responses read and handed to an exchange."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from httptools import HttpParserError, HttpResponseParser
-
+from edge.http1.errors import ProtocolError
+from edge.http1.events import Data, End, ResponseHead, Trailers
+from edge.http1.limits import Limits
+from edge.http1.response_reader import ResponseReader
 from edge.pool import ServerState
-from edge.proxy.headers import Body, Fields, ResponseHead, read_response
-from edge.proxy.refusal import Refusal
+from edge.retry import Failure
+from edge.tls.handshake import said_goodbye
+
+if TYPE_CHECKING:
+    from edge.proxy.tunnel import Tunnel
 
 WRITE_HIGH_WATER = 65536
 
 
 class ResponseReceiver(Protocol):
-    """What a connection needs of the exchange it works for."""
+    """What a connection needs of the exchange it works for. upgrades: whether a 101 is an answer to it."""
 
     @property
     def method(self) -> bytes: ...
 
+    @property
+    def upgrades(self) -> bool: ...
+
     def informational(self, head: ResponseHead) -> None: ...
 
-    def response_started(self, head: ResponseHead) -> None: ...
+    def response_started(self, head: ResponseHead) -> bool: ...
 
     def response_body(self, data: bytes) -> None: ...
 
     def response_flush(self) -> None: ...
 
-    def response_finished(self, reusable: bool) -> None: ...
+    def response_finished(self, trailers: Trailers, *, reusable: bool) -> None: ...
 
-    def server_failed(self, reason: str, *, answered: bool) -> None: ...
+    def switched(self, head: ResponseHead, early: bytes) -> None: ...
+
+    def server_failed(self, failure: Failure, reason: str) -> None: ...
 
     def server_writable(self) -> None: ...
 
@@ -38,54 +48,42 @@ class ResponseReceiver(Protocol):
 class Upstream(asyncio.Protocol):
     """A connection to a server. While `receiver` is None it is idle, and whatever arrives ends it.
 
-    Invariant: every `receiver` gets exactly one of `response_finished` and `server_failed`, unless it
-    detaches itself before.
+    Invariant: every `receiver` gets exactly one of `response_finished`, `switched` and `server_failed`,
+    unless it gives the connection up before.
+
+    shared: whether it may serve other clients' requests later. opened_at, idle_since: loop time.
     """
 
     __slots__ = (
         "_closed",
-        "_done",
-        "_fields",
-        "_grew",
         "_head",
-        "_loose_bytes",
-        "_max_header_bytes",
-        "_parser",
+        "_reader",
         "_reading_paused",
-        "_received",
-        "_refusal",
-        "_status",
         "_transport",
+        "_tunnel",
         "_unsent",
         "idle_since",
+        "opened_at",
         "receiver",
         "server",
+        "shared",
         "write_paused",
     )
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: ServerState, max_header_bytes: int) -> None:
+    def __init__(self, server: ServerState, limits: Limits, *, shared: bool = True, now: float) -> None:
         self.server = server
+        self.shared = shared
         self.receiver: ResponseReceiver | None = None
-        self.idle_since = 0.0
+        self.opened_at = self.idle_since = now
         self.write_paused = False
-        self._max_header_bytes = max_header_bytes
-        self._parser = HttpResponseParser(self)
+        self._reader = ResponseReader(limits)
+        self._head: ResponseHead | None = None
+        self._tunnel: Tunnel | None = None
         self._closed = False
         self._reading_paused = False
-        self._forget_response()
-
-    def _forget_response(self) -> None:
-        self._fields: Fields = []
-        self._loose_bytes = 0  # come since anything was complete: a head, or a piece of the body
-        self._grew = False
         self._unsent = 0
-        self._status = b""
-        self._head: ResponseHead | None = None
-        self._done = False
-        self._received = False
-        self._refusal: Refusal | None = None
 
     # The exchange's side.
 
@@ -95,13 +93,21 @@ class Upstream(asyncio.Protocol):
         return not self._closed and not self._transport.is_closing()
 
     def attach(self, receiver: ResponseReceiver) -> None:
-        """Work for `receiver` from now on."""
-        self._forget_response()
+        """Work for `receiver` from now on, which writes one request."""
+        self._head = None
+        self._unsent = 0
+        self._reader.expect(receiver.method, upgrade=receiver.upgrades)
         self.receiver = receiver
 
     def detach(self) -> None:
         """Work for nobody; a paused connection reads again, or it could not notice its end."""
         self.receiver = None
+        self.resume_reading()
+
+    def tunnel_with(self, tunnel: Tunnel) -> None:
+        """From now on bytes are passed as they come."""
+        self.receiver = None
+        self._tunnel = tunnel
         self.resume_reading()
 
     def write(self, data: bytes) -> None:
@@ -123,9 +129,17 @@ class Upstream(asyncio.Protocol):
             if self.usable:
                 self._transport.resume_reading()
 
+    def finish(self) -> None:
+        """End it once what was written has gone out; nobody is told."""
+        self.receiver = None
+        self._tunnel = None
+        self._closed = True
+        self._transport.close()
+
     def close(self) -> None:
         """End it at once, whatever is unsent; nobody is told."""
         self.receiver = None
+        self._tunnel = None
         self._closed = True
         self._transport.abort()
 
@@ -138,35 +152,13 @@ class Upstream(asyncio.Protocol):
         self.server.opened += 1
 
     def data_received(self, data: bytes) -> None:
-        receiver = self.receiver
-        if receiver is None:
+        if self._tunnel is not None:
+            self._tunnel.from_server(data)
+        elif self.receiver is None:
             self._retire()
-            return
-        self._received = True
-        failure = ""
-        self._grew = False
-        head_was_complete = self._head is not None
-        try:
-            self._parser.feed_data(data)
-        except HttpParserError as error:
-            if not self._done:
-                refusal = self._refusal
-                failure = refusal.reason if refusal else f"the server broke the protocol ({error})"
-            elif self._head is not None:
-                self._head.reusable = False
-        # The parser shows a field only when it is whole: bound what it holds back.
-        if self._grew or (self._head is not None and not head_was_complete):
-            self._loose_bytes = 0
         else:
-            self._loose_bytes += len(data)
-        if self._done:
-            self._finish(receiver)
-        elif failure:
-            self._fail(failure)
-        elif self._loose_bytes > self._max_header_bytes:
-            self._fail(f"the server's response {'trailer' if self._head else 'head'} is too large")
-        else:
-            receiver.response_flush()
+            self._reader.receive(data)
+            self._read()
 
     def eof_received(self) -> None:
         self._ended(None)
@@ -179,92 +171,91 @@ class Upstream(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        if self.receiver is not None:
+        if self._tunnel is not None:
+            self._tunnel.server_writable()
+        elif self.receiver is not None:
             self.receiver.server_writable()
 
-    # How a response, or the connection, ends.
+    # How a response comes in.
 
-    def _finish(self, receiver: ResponseReceiver) -> None:
+    def _read(self) -> None:
+        """Hand over what has come; all of one read goes to the client in one piece."""
+        receiver = self.receiver
+        while receiver is not None:
+            try:
+                event = self._reader.next_event()
+            except ProtocolError as error:
+                self._fail(Failure.BROKEN, error.reason)
+                return
+            if isinstance(event, Data):
+                receiver.response_body(event.data)
+            elif isinstance(event, ResponseHead):
+                if not self._begin(receiver, event):
+                    return
+            elif isinstance(event, End):
+                self._finish(receiver, event)
+                return
+            else:
+                receiver.response_flush()
+                return
+            receiver = self.receiver  # the exchange may have given up meanwhile
+
+    def _begin(self, receiver: ResponseReceiver, head: ResponseHead) -> bool:
+        """Whether to read on for the same receiver."""
+        if self._reader.tunnel:
+            self._reader.next_event()  # its End; what follows belongs to the tunnel
+            receiver.switched(head, self._reader.trailing())
+            return False
+        if head.status < 200:
+            receiver.informational(head)
+            return True
+        self._head = head
+        return receiver.response_started(head)
+
+    def _finish(self, receiver: ResponseReceiver, end: End) -> None:
         head = self._head
         assert head is not None
-        if receiver.method == b"HEAD":
-            # This parser still waits for the body that Content-Length promised.
-            self._parser = HttpResponseParser(self)
-        receiver.response_finished(head.reusable)
+        # Bytes behind the response would be taken for the next one's. Some servers send the body that a
+        # response to HEAD only announces: nobody waits there to find out.
+        announced = bool(head.announced) or b"transfer-encoding" in head.names
+        in_doubt = receiver.method == b"HEAD" and announced
+        reusable = head.keep_alive and self.shared and not in_doubt and not self._reader.surplus
+        receiver.response_finished(end.trailers, reusable=reusable)
+
+    # How the connection ends.
 
     def _ended(self, exc: Exception | None) -> None:
         if self._closed:
             return
-        receiver = self.receiver
-        if receiver is None:
+        tunnel, receiver = self._tunnel, self.receiver
+        if tunnel is not None:
+            self.close()
+            tunnel.server_ended()
+        elif receiver is None:
             self._retire()
-        elif exc is None and self._head is not None and self._head.body is Body.UNTIL_CLOSE:
-            receiver.response_finished(False)
+        elif exc is not None:
+            where = "in the middle of its response" if self._reader.begun else "before it answered"
+            failure = Failure.BROKEN if self._reader.begun else Failure.ENDED
+            self._fail(failure, f"the server broke the connection ({exc}) {where}")
+        elif not self._reader.begun:
+            self._fail(Failure.ENDED, "the server closed the connection before it answered")
+        elif not self._meant_to_end():
+            self._fail(Failure.BROKEN, "TLS to the server was cut off in the middle of its response")
         else:
-            how = "closed the connection" if exc is None else f"broke the connection ({exc})"
-            where = "in the middle of its response" if self._head else "before it answered"
-            self._fail(f"the server {how} {where}")
+            self._reader.receive_eof()
+            self._read()
 
-    def _fail(self, reason: str) -> None:
+    def _meant_to_end(self) -> bool:
+        """Whether the server itself ended the connection, as far as one can know: always, without TLS."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return tls is None or said_goodbye(tls)
+
+    def _fail(self, failure: Failure, reason: str) -> None:
         receiver = self.receiver
-        answered = self._received
         self.close()
         if receiver is not None:
-            receiver.server_failed(reason, answered=answered)
+            receiver.server_failed(failure, reason)
 
     def _retire(self) -> None:
         self.close()
         self.server.forget_idle(self)
-
-    # The parser's side.
-
-    def on_message_begin(self) -> None:
-        if self._done:
-            raise Refusal(502, "the server sent more than one response")
-        self._fields = []
-        self._status = b""
-
-    def on_status(self, status: bytes) -> None:
-        self._status += status
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # After the head, these are trailers: dropped, as RFC 9110 6.5.1 allows.
-        if self._head is None:
-            self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        receiver = self.receiver
-        if receiver is None or self._done:
-            return
-        parser = self._parser
-        status = parser.get_status_code()
-        try:
-            if status == 101 or status < 100:
-                raise Refusal(502, f"the server answered {status}, which nobody asked for")
-            head = read_response(
-                status, self._status, parser.get_http_version(), self._fields, request_method=receiver.method
-            )
-        except Refusal as refusal:
-            self._refusal = refusal
-            raise
-        if status < 200:
-            self._loose_bytes = 0
-            receiver.informational(head)
-            return
-        self._head = head
-        receiver.response_started(head)
-        if receiver.method == b"HEAD":
-            self._done = True
-
-    def on_body(self, data: bytes) -> None:
-        if self._done:
-            raise Refusal(502, "the server sent a body where none belongs")
-        self._grew = True
-        if self.receiver is not None:
-            self.receiver.response_body(data)
-
-    def on_message_complete(self) -> None:
-        if self._head is not None:
-            self._done = True
-            # Where the parser sees an end that the fields do not seem to say, it reads nothing more.
-            self._head.reusable = self._head.reusable and self._parser.should_keep_alive()

@@ -50,7 +50,7 @@ def check(
 
         typer.echo(json.dumps(json_schema(), indent=2))
         return
-    result = check_file(file)
+    result = check_file(file, certificates=True)
     told: Comparison | None = None
     nothing_to_compare: GslbError | None = None
     if result.fleet is not None and (diff or against):

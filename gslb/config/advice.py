@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from gslb.config.document import KeyPath
+from gslb.config.edge_checks import advise_on_proxying
 from gslb.config.findings import Findings
 from gslb.config.name_server_checks import advise_on_name_servers
 from gslb.config.sections import Sections
@@ -29,6 +30,7 @@ def advise(findings: Findings, fleet: Fleet, sections: Sections) -> None:
         _advise_on_check(findings, ("checks", name), check)
     _advise_on_regions(findings, fleet, sections)
     _advise_on_edges(findings, sections)
+    advise_on_proxying(findings, fleet, sections)
     for service in fleet.services.values():
         _advise_on_service(findings, sections.paths["services", service.name], service, fleet)
     _advise_on_routes(findings, fleet, sections)
@@ -63,8 +65,8 @@ def _advise_on_edges(findings: Findings, sections: Sections) -> None:
     for path, edge in sections.edges:
         if edge.admin is not None:
             _advise_on_admin(findings, (*path, "admin"), edge.admin)
-        for index, socket in enumerate(edge.listen):
-            _advise_on_port(findings, (*path, "listen", index), socket)
+        for index, listener in enumerate(edge.listen):
+            _advise_on_port(findings, (*path, "listen", index), listener.address)
 
 
 def _advise_on_admin(findings: Findings, path: KeyPath, socket: SocketAddress) -> None:

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from gslb.config.document import KeyPath
+from gslb.config.edge_checks import check_edge_settings
 from gslb.config.findings import Findings
 from gslb.config.name_server_checks import check_keys
 from gslb.config.sections import Sections
@@ -57,6 +58,7 @@ def cross_check(findings: Findings, sections: Sections) -> None:
     _check_routes(findings, sections.routes)
     _check_overrides(findings, [override.network for override in sections.geo.overrides])
     check_keys(findings, sections)
+    check_edge_settings(findings, sections)
     _check_hostnames(findings, sections)
 
 
@@ -102,8 +104,8 @@ def _edge_bindings(findings: Findings, path: KeyPath, edge: Edge) -> list[Bindin
     # Sockets that are not said follow from the addresses.
     source = "listen" if (*path, "listen") in findings.document.value_marks else "addresses"
     bindings = [
-        Binding((*path, source, index), socket, process, edge.region)
-        for index, socket in enumerate(edge.listen)
+        Binding((*path, source, index), listener.address, process, edge.region)
+        for index, listener in enumerate(edge.listen)
     ]
     if edge.admin is not None:
         bindings.append(Binding((*path, "admin"), edge.admin, process, edge.region))

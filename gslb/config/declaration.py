@@ -21,7 +21,25 @@ from gslb.dns.name import Name, to_text
 from gslb.dns.rdata import AAAA, A, RecordData, type_text
 from gslb.dns.zone import RRset
 from gslb.dns.zones import Zones, load_zones
-from gslb.fleet import Edge, Fleet, HealthCheck, LocationOverride, Region, Secret, Server, SocketAddress
+from gslb.fleet import (
+    Certificate,
+    Connections,
+    Edge,
+    EdgeSettings,
+    Fleet,
+    HealthCheck,
+    Listener,
+    LocationOverride,
+    Pool,
+    QueueSettings,
+    Region,
+    Retries,
+    Secret,
+    Server,
+    ServerTls,
+    SocketAddress,
+    Timeouts,
+)
 from gslb.geo.location import Coordinates, Location
 
 Declaration = Mapping[str, Mapping[str, str]]
@@ -39,6 +57,9 @@ Seal = Callable[[Secret], str]
 
 _LEAVES = (SocketAddress, Coordinates, Location, Secret)
 """What a setting says in one piece."""
+
+_GROUPS = (Connections, QueueSettings, Retries, ServerTls, Timeouts)
+"""What an entry says in several pieces, of which only those that differ are worth telling."""
 
 _PLAIN = re.compile(r"[\w./:@%*+?~^$|!<>=\-\[\]\\]+")
 _MARK = re.compile(r"\*\*\*#[0-9a-f]{16}")
@@ -78,9 +99,11 @@ def declaration(fleet: Fleet, zones: Zones | None = None, *, seal: Seal = hidden
         "services": {name: write.item(service) for name, service in fleet.services.items()},
         "zones": {name: write.item(zone, only=("transfers",)) for name, zone in fleet.zones.items()},
         "records": _records(zones or load_zones(fleet)),
-        "pools": {name: write.item(pool) for name, pool in fleet.pools.items()},
+        "pools": {name: write.item(_pool_beside(fleet.file, pool)) for name, pool in fleet.pools.items()},
         "routes": {
-            " ".join((f"{route.host or '*'}{route.path}", *sorted(route.methods))): f"pool: {route.pool}"
+            " ".join((f"{route.host or '*'}{route.path}", *sorted(route.methods))): write.item(
+                route, only=("pool", "timeouts", "retries", "max_body")
+            )
             for route in fleet.routes
         },
         "checks": {check.name: write.check(check) for check in checks},
@@ -94,7 +117,8 @@ def settings(fleet: Fleet, *, seal: Seal = hidden) -> Mapping[str, str]:
     databases = tuple(_beside(fleet.file, path) for path in fleet.geo.databases)
     cache = fleet.geo.cache and _beside(fleet.file, fleet.geo.cache)
     geo = replace(fleet.geo, databases=databases, cache=cache)
-    parts = {"dns": fleet.dns, "geo": geo, "redis": fleet.redis, "edge": fleet.edge}
+    edge = _edge_beside(fleet.file, fleet.edge)
+    parts = {"dns": fleet.dns, "geo": geo, "redis": fleet.redis, "edge": edge}
     return dict(setting for name, part in parts.items() for setting in write.settings(name, part))
 
 
@@ -102,6 +126,29 @@ def _beside(file: str, path: str) -> str:
     """The path as the fleet's file has it, however that file itself was named."""
     directory = PurePath(file).parent
     return str(PurePath(path).relative_to(directory)) if PurePath(path).is_relative_to(directory) else path
+
+
+def _edge_beside(file: str, edge: EdgeSettings) -> EdgeSettings:
+    tls = replace(
+        edge.tls,
+        certificates=tuple(_certificate_beside(file, each) for each in edge.tls.certificates),
+        client_ca=edge.tls.client_ca and _beside(file, edge.tls.client_ca),
+    )
+    log = replace(edge.access_log, file=edge.access_log.file and _beside(file, edge.access_log.file))
+    return replace(edge, tls=tls, access_log=log)
+
+
+def _pool_beside(file: str, pool: Pool) -> Pool:
+    if pool.tls is None:
+        return pool
+    shown = pool.tls.certificate and _certificate_beside(file, pool.tls.certificate)
+    return replace(
+        pool, tls=replace(pool.tls, ca=pool.tls.ca and _beside(file, pool.tls.ca), certificate=shown)
+    )
+
+
+def _certificate_beside(file: str, certificate: Certificate) -> Certificate:
+    return Certificate(_beside(file, certificate.chain), _beside(file, certificate.key))
 
 
 class _Writer:
@@ -156,6 +203,8 @@ class _Writer:
             yield from self.settings(f"{name}.{key}", member)
 
     def _lines(self, key: str, value: object) -> list[str]:
+        if isinstance(value, _GROUPS):
+            return [f"{key}.{name}: {self.text(each)}" for name, each in _fields(value)]
         if isinstance(value, tuple) and value and is_dataclass(value[0]) and not isinstance(value[0], Edge):
             return [f"{key}.{place}: {self.text(each)}" for place, each in enumerate(value, 1)]
         return [f"{key}: {self.text(value)}"]
@@ -184,6 +233,9 @@ class _Writer:
                 return f"{value.address} weight {value.weight}"
             case SocketAddress():
                 return str(value)
+            case Listener():
+                said = [name for name, each in _fields(value) if each is True]
+                return " ".join((str(value), *said))
             case Mapping():
                 return self._braces((str(key), each) for key, each in value.items())
             case Set():

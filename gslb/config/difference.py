@@ -52,9 +52,7 @@ class Change:
         return _EDGES if self.edges else None
 
     def _concerns_the_edges(self) -> bool:
-        return any(
-            key in ("listen", "port", "admin") or key.startswith("servers.") for key, *_ in self.keys()
-        )
+        return any(key.partition(".")[0] in ("listen", "port", "admin", "servers") for key, *_ in self.keys())
 
     def keys(self) -> Iterator[tuple[str, str | None, str | None]]:
         """Which parts of the text change, from what to what; a record's text has none."""

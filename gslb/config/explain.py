@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gslb.config.document import KeyPath
+from gslb.config.entry import Entry
 from gslb.config.findings import HIDDEN, Findings
 from gslb.config.suggest import remedy
 from gslb.config.wrong_value import WrongError
@@ -92,9 +93,15 @@ def _report_one(
     if kind == "missing":
         findings.error(path, f"`{location[-1]}` is missing", _meaning(model, location), key=True)
     elif kind == "extra_forbidden":
-        fields = (name for each in _models_at(model, location[:-1]) for name in each.model_fields)
-        known = [*dict.fromkeys(fields), *also_keys]
-        findings.error(path, "unknown key", remedy(str(location[-1]), known, "keys here"), key=True)
+        name, models = str(location[-1]), _models_at(model, location[:-1])
+        moved = next(
+            (each.moved[name] for each in models if issubclass(each, Entry) and name in each.moved), ""
+        )
+        known = [*dict.fromkeys(field for each in models for field in each.model_fields), *also_keys]
+        if moved:
+            findings.error(path, "there is no such key any more", f"say it as {moved}", key=True)
+        else:
+            findings.error(path, "unknown key", remedy(name, known, "keys here"), key=True)
     elif kind in ("too_short", "too_long"):
         findings.error(path, *_wrong_length(detail.get("ctx", {})))
     else:

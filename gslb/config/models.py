@@ -10,14 +10,16 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainValidator,
     ValidationInfo,
     model_validator,
 )
 
+from gslb.config.amounts import Bound
+from gslb.config.edge_settings import EdgeSection
 from gslb.config.entry import Entry
 from gslb.config.name_servers import DnsSection, ZoneEntry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
+from gslb.config.proxying import ConnectionsEntry, QueueEntry, RetriesEntry, ServerTlsSwitch, TimeoutsEntry
 from gslb.config.redis_url import RedisUrl
 from gslb.config.sites import HTTPS_PORT, CanonicalName, EdgeEntry, ServerEntry
 from gslb.config.suggest import remedy
@@ -33,14 +35,12 @@ from gslb.config.values import (
     Text,
     TtlSeconds,
     listed,
-    parse_duration,
 )
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
     AllDown,
     Answers,
     BalancingMethod,
-    EdgeSettings,
     GeoSettings,
     HealthCheck,
     RedisSettings,
@@ -51,7 +51,6 @@ from gslb.fleet import (
 # The defaults have one home: the settings as everybody else knows them.
 _REDIS = RedisSettings()
 _GEO = GeoSettings()
-_EDGE = EdgeSettings()
 _TTL = TimeToLive()
 _ANSWERS = Answers()
 _CHECK: dict[str, Any] = {each.name: each.default for each in fields(HealthCheck)}
@@ -260,6 +259,17 @@ class PoolEntry(Entry):
     check: CheckReference | None = Field(
         None, description="how edges probe its servers; default: a `tcp` check"
     )
+    connections: ConnectionsEntry = Field(
+        ConnectionsEntry(), description="of one edge process to each of its servers"
+    )
+    queue: QueueEntry = Field(QueueEntry(), description="requests that wait until a server has room")
+    tls: ServerTlsSwitch = Field(
+        None, description="how its servers are spoken to: `true`, `false`, or what TLS shall be like"
+    )
+    proxy_protocol: Annotated[int, Field(ge=1, le=2), WHOLE] | None = Field(
+        None,
+        description="version of the PROXY header that begins every connection to them; none when left out",
+    )
 
 
 class RouteEntry(Entry):
@@ -271,51 +281,14 @@ class RouteEntry(Entry):
         [], description="HTTP methods; default: all"
     )
     pool: PoolReference = Field(description="where they go")
-
-
-def _duration_or_none(value: object) -> float:
-    no_time = not isinstance(value, bool) and str(value).strip().lower() in ("0", "0.0", "0s", "0ms")
-    return 0.0 if no_time else parse_duration(value)
-
-
-_Pause = Annotated[float, PlainValidator(_duration_or_none, json_schema_input_type=Duration | Literal[0])]
-
-
-class EdgeSection(Entry):
-    """Bounds and timeouts of every edge."""
-
-    health_path: PathPrefix = Field(_EDGE.health_path, description="answers the probes of DNS nodes")
-    connect_timeout: Duration = Field(
-        _EDGE.connect_timeout, description="until a server accepts a connection"
+    timeouts: TimeoutsEntry | None = Field(
+        None, description="for these requests; what is left out is as under `edge`"
     )
-    response_timeout: Duration = Field(
-        _EDGE.response_timeout, description="until a server's answer begins or goes on"
+    retries: RetriesEntry | None = Field(
+        None, description="of these requests; what is left out is as under `edge`"
     )
-    header_timeout: Duration = Field(
-        _EDGE.header_timeout, description="until a client's request head is complete"
-    )
-    idle_timeout: Duration = Field(
-        _EDGE.idle_timeout, description="until an idle client connection is closed"
-    )
-    server_idle_timeout: Duration = Field(
-        _EDGE.server_idle_timeout, description="until an idle connection to a server is closed"
-    )
-    server_idle_connections: Annotated[int, Field(ge=0, le=100_000), WHOLE] = Field(
-        _EDGE.server_idle_connections, description="idle connections kept to each server"
-    )
-    max_header_bytes: Annotated[int, Field(ge=1024, le=1_048_576), WHOLE] = Field(
-        _EDGE.max_header_bytes, description="largest request head, in bytes"
-    )
-    max_connections: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] = Field(
-        _EDGE.max_connections, description="client connections at a time"
-    )
-    report_interval: Duration = Field(_EDGE.report_interval, description="from one report to the next")
-    lame_duck: _Pause = Field(
-        _EDGE.lame_duck,
-        description="how long a stopping edge goes on serving whoever comes; `0s` for not at all",
-    )
-    drain_timeout: Duration = Field(
-        _EDGE.drain_timeout, description="how long a stopping edge waits for its requests"
+    max_body: Bound | None = Field(
+        None, description="largest body of these requests; default: as under `edge`"
     )
 
 

@@ -1,4 +1,4 @@
-"""From a path to a Fleet, or to every error at once; with zones.py all that touches files here."""
+"""From a path to a Fleet, or to every error at once; files are touched by few others here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gslb.config.advice import advise
+from gslb.config.certificates import check_access_log, check_certificates, resolve_edge_files
 from gslb.config.crosschecks import check_hostname_targets, cross_check
 from gslb.config.document import parse
 from gslb.config.findings import Findings
@@ -42,16 +43,25 @@ class CheckResult:
     zones: Zones | None = None
 
 
-def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Fleet:
-    """The fleet that the file at `path` declares. Raises ConfigError with everything wrong, all at once."""
-    result = check(path, environment=environment)
+def load(path: Path, *, environment: Mapping[str, str] = os.environ, certificates: bool = False) -> Fleet:
+    """The fleet that the file at `path` declares. Raises ConfigError with everything wrong, all at once.
+
+    certificates: see `check`.
+    """
+    result = check(path, environment=environment, certificates=certificates)
     if result.fleet is None:
         raise ConfigError(result.errors)
     return result.fleet
 
 
-def check(path: Path, *, environment: Mapping[str, str] = os.environ) -> CheckResult:
-    """Like `load`, but never raises, and tells what is legal but unwise as well (warnings)."""
+def check(
+    path: Path, *, environment: Mapping[str, str] = os.environ, certificates: bool = False
+) -> CheckResult:
+    """Like `load`, but never raises, and tells what is legal but unwise as well (warnings).
+
+    certificates: whether to look into the files of certificates, keys and roots as well. Who needs them does:
+    the edges. The other processes read the same regions.yaml, and do well not to have the keys.
+    """
     file = str(path)
     try:
         text = read_text(path, pipe=True)
@@ -61,6 +71,10 @@ def check(path: Path, *, environment: Mapping[str, str] = os.environ) -> CheckRe
     sections = read_sections(findings)
     cross_check(findings, sections)
     sections.geo = _database_paths(findings, sections.geo, path.parent)
+    resolve_edge_files(sections, path.parent)
+    check_access_log(findings, sections)
+    if certificates:
+        check_certificates(findings, sections)
     sources, zones = _zones(findings, sections, path.parent, text.splitlines())
     check_hostname_targets(findings, sections, zones)
     if findings.errors:

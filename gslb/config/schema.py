@@ -30,6 +30,20 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
     "RateLimitEntry": [{"type": "boolean"}, {"type": "null"}],
     "TransferEntry": [{"type": "string", "examples": ["192.0.2.0/24"]}],
     "PoolEntry": [{"type": "null"}],
+    "ListenerEntry": [{"type": "string", "examples": ["[::]:443"]}],
+    "ServerTlsEntry": [{"type": "boolean"}, {"type": "null"}],
+    "AccessLogEntry": [{"$ref": "#/$defs/AccessLogFormat"}, {"const": False}, {"type": "null"}],
+    **{
+        name: [{"type": "null"}]
+        for name in (
+            "TimeoutsEntry",
+            "RetriesEntry",
+            "RetryBudgetEntry",
+            "ConnectionsEntry",
+            "QueueEntry",
+            "TlsEntry",
+        )
+    },
 }
 
 
@@ -60,10 +74,10 @@ def json_schema() -> Schema:
         if section != "regions":
             _allow_nothing(definition)
     _allow_nothing(definitions["DnsSection"]["properties"]["keys"])
-    transfers = definitions["ZoneEntry"]["properties"]["transfers"]
-    transfers |= {
-        "anyOf": [transfers["items"], {"type": transfers.pop("type"), "items": transfers.pop("items")}]
-    }
+    _allow_single(definitions["ZoneEntry"]["properties"]["transfers"])
+    _allow_single(definitions["TlsEntry"]["properties"]["certificates"])
+    listen = definitions["EdgeEntry"]["properties"]["listen"]["anyOf"]
+    listen.insert(0, listen[0]["items"])
     for name, forms in _SHORT_FORMS.items():
         full = definitions[name]
         definitions[name] = {"description": full.pop("description", ""), "anyOf": [full, *forms]}
@@ -126,6 +140,14 @@ def _allow_nothing(definition: Schema) -> None:
     body = {key: definition.pop(key) for key in list(definition) if key not in ("title", "description")}
     body.pop("default", None)
     definition["anyOf"] = [body, {"type": "null"}]
+
+
+def _allow_single(definition: Schema) -> None:
+    """One mapping may stand for a list of one."""
+    definition["anyOf"] = [
+        definition["items"],
+        {"type": definition.pop("type"), "items": definition.pop("items")},
+    ]
 
 
 def _open(schema: Any) -> Any:

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from gslb.config.checks import default_edge_check, default_tcp_check, read_check
 from gslb.config.document import KeyPath
+from gslb.config.edge_settings import EdgeSection
 from gslb.config.explain import report
 from gslb.config.findings import Findings
 from gslb.config.models import (
     Declared,
-    EdgeSection,
     FleetFile,
     GeoSection,
     PoolEntry,
@@ -43,6 +43,7 @@ from gslb.fleet import (
     EdgeSettings,
     GeoSettings,
     HealthCheck,
+    Listener,
     LocationOverride,
     Pool,
     RedisSettings,
@@ -198,7 +199,7 @@ def _read_settings(findings: Findings, root: dict[str, object], sections: Sectio
         sections.dns = dns.settings()
     edge = _settings(findings, root, "edge", EdgeSection)
     if edge is not None:
-        sections.edge = EdgeSettings(**edge.model_dump())
+        sections.edge = edge.settings()
 
 
 def _read_regions(
@@ -257,7 +258,9 @@ def _edge(region: str, index: int, entry: EdgeEntry) -> Edge:
         region,
         tuple(entry.addresses),
         entry.port,
-        tuple(entry.listen) if entry.listen is not None else sockets,
+        tuple(each.listener() for each in entry.listen)
+        if entry.listen is not None
+        else tuple(map(Listener, sockets)),
         MappingProxyType(probe),
         entry.admin,
     )
@@ -273,7 +276,19 @@ def _read_pools(
         if entry is not None:
             check = sections.checks.get(entry.check) if entry.check is not None else fallback
             if check is not None:
-                sections.pools[name] = Pool(name, entry.method, check)
+                sections.pools[name] = _pool(name, entry, check)
+
+
+def _pool(name: str, entry: PoolEntry, check: HealthCheck) -> Pool:
+    return Pool(
+        name,
+        entry.method,
+        check,
+        entry.connections.settings(),
+        entry.queue.settings(),
+        entry.tls.settings() if entry.tls is not None else None,
+        entry.proxy_protocol,
+    )
 
 
 def _read_routes(findings: Findings, root: dict[str, object], declared: Declared, sections: Sections) -> None:
@@ -288,9 +303,19 @@ def _read_routes(findings: Findings, root: dict[str, object], declared: Declared
         path: KeyPath = ("routes", index)
         entry = validated(findings, path, RouteEntry, route, declared)
         if entry is not None:
-            sections.routes.append(
-                (path, Route(entry.host, entry.path, entry.pool, frozenset(entry.methods)))
-            )
+            sections.routes.append((path, _route(entry, sections.edge)))
+
+
+def _route(entry: RouteEntry, edge: EdgeSettings) -> Route:
+    return Route(
+        entry.host,
+        entry.path,
+        entry.pool,
+        frozenset(entry.methods),
+        entry.timeouts.settings(edge.timeouts) if entry.timeouts is not None else None,
+        entry.retries.settings(edge.retries) if entry.retries is not None else None,
+        entry.max_body,
+    )
 
 
 def _read_zones(findings: Findings, data: Mapping[str, dict[str, object]], sections: Sections) -> None:

@@ -20,6 +20,7 @@ from gslb.config.values import (
     parse_domain_name,
 )
 from gslb.config.wrong_value import WrongError
+from gslb.fleet import Listener
 from gslb.geo.location import IPAddress
 
 HTTPS_PORT = 443
@@ -39,6 +40,34 @@ _PROBE_SCHEMA = {
 }
 
 
+class ListenerEntry(Entry):
+    """A socket that an edge binds: {address, ...}, or the address alone."""
+
+    address: ListenText = Field(description="address and port to bind")
+    tls: bool = Field(False, description="whether it speaks TLS, as `edge.tls` says")
+    redirect: bool = Field(
+        False, description="whether it sends everybody to the same URL under https, and does nothing else"
+    )
+    proxy_protocol: bool = Field(
+        False, description="whether connections of `edge.trusted_proxies` begin with a PROXY header"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_alone(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"address": value}
+
+    @model_validator(mode="after")
+    def _redirects_from_plain(self) -> Self:
+        if self.tls and self.redirect:
+            raise WrongError("redirects to https, and has TLS itself", "remove `redirect`, or `tls`")
+        return self
+
+    def listener(self) -> Listener:
+        """As edges know it."""
+        return Listener(self.address, self.tls, self.redirect, self.proxy_protocol)
+
+
 class EdgeEntry(Entry):
     """One reverse proxy of a region."""
 
@@ -47,8 +76,10 @@ class EdgeEntry(Entry):
         description="public addresses, which DNS answers carry"
     )
     port: Port = Field(80, description="where clients reach it on each of them")
-    listen: Annotated[list[ListenText], BeforeValidator(listed), Field(min_length=1)] | None = Field(
-        None, description="sockets it binds; default: `port` of every address"
+    listen: Annotated[list[ListenerEntry], BeforeValidator(listed), Field(min_length=1)] | None = Field(
+        None,
+        description="sockets it binds, or `{address, tls, redirect, proxy_protocol}`; default: `port` of "
+        "every address, without TLS",
     )
     probe: Annotated[
         dict[Annotated[IPAddress | str, PlainValidator(_parse_probed)], SocketText] | None,

@@ -6,7 +6,7 @@ import io
 import socket
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from gslb.errors import GslbError
-from gslb.fleet import Edge, Fleet, SocketAddress
+from gslb.fleet import Certificate, Edge, Fleet, Listener, SocketAddress
 
 FALLBACK_HOST = "127.0.0.1"
 
@@ -66,7 +66,27 @@ def _bring_along(fleet: Fleet, document: Any) -> None:
             del entry["file"]
             entry["records"] = LiteralScalarString(zone.text)
     if fleet.geo.databases:
-        document["geo"]["databases"] = [str(Path(path).absolute()) for path in fleet.geo.databases]
+        document["geo"]["databases"] = [_absolute(path) for path in fleet.geo.databases]
+    tls, log = fleet.edge.tls, fleet.edge.access_log
+    if tls.certificates:
+        document["edge"]["tls"]["certificates"] = [_pair(each) for each in tls.certificates]
+    if tls.client_ca is not None:
+        document["edge"]["tls"]["client_ca"] = _absolute(tls.client_ca)
+    if log.file is not None:
+        document["edge"]["access_log"]["file"] = _absolute(log.file)
+    for name, pool in fleet.pools.items():
+        if pool.tls is not None and pool.tls.ca is not None:
+            document["pools"][name]["tls"]["ca"] = _absolute(pool.tls.ca)
+        if pool.tls is not None and pool.tls.certificate is not None:
+            document["pools"][name]["tls"]["certificate"] = _pair(pool.tls.certificate)
+
+
+def _absolute(file: str) -> str:
+    return str(Path(file).absolute())
+
+
+def _pair(certificate: Certificate) -> dict[str, str]:
+    return {"chain": _absolute(certificate.chain), "key": _absolute(certificate.key)}
 
 
 def _plan_redis(fleet: Fleet, document: Any, plan: Plan, free: Iterator[int]) -> None:
@@ -94,14 +114,26 @@ def _plan_nodes(fleet: Fleet, document: Any, plan: Plan, free: Iterator[int]) ->
 
 def _plan_edges(edges: tuple[Edge, ...], entries: Any, plan: Plan, free: Iterator[int]) -> None:
     for edge, entry in zip(edges, entries, strict=True):
-        bound = {wanted: _bindable(wanted, plan, free) for wanted in edge.listen}
+        bound = {each.address: _bindable(each.address, plan, free) for each in edge.listen}
         if any(wanted != got for wanted, got in bound.items()):
-            entry["listen"] = [str(got) for got in bound.values()]
+            entry["listen"] = [_listener(replace(each, address=bound[each.address])) for each in edge.listen]
             entry["probe"] = {
                 str(address): str(bound.get(probe, probe)) for address, probe in edge.probe.items()
             }
         if edge.admin is not None:
             entry["admin"] = str(_bindable(edge.admin, plan, free))
+
+
+def _listener(listener: Listener) -> Any:
+    """As the file has it: the socket alone, where nothing else is said."""
+    if listener == Listener(listener.address):
+        return str(listener)
+    return {
+        "address": str(listener),
+        "tls": listener.tls,
+        "redirect": listener.redirect,
+        "proxy_protocol": listener.proxy_protocol,
+    }
 
 
 def _bindable(wanted: SocketAddress, plan: Plan, free: Iterator[int], *, udp: bool = False) -> SocketAddress:

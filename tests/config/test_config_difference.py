@@ -120,6 +120,34 @@ def test_the_same_file_differs_in_nothing(read):
             "~ region west: servers.web: 10.0.0.2:80 weight 1 → 10.0.0.3:80 weight 1 "
             "(needs a restart: edges)",
         ),
+        (
+            "edges: [{addresses: [192.0.2.2]}]",
+            "edges: [{addresses: [192.0.2.2], listen: {address: '0.0.0.0:80', redirect: true}}]",
+            "~ edge west-1: listen.1: 192.0.2.2:80 → 0.0.0.0:80 redirect (needs a restart: edges)",
+        ),
+        (
+            "web: {check: quick}",
+            "web: {check: quick, connections: {most: 9}, tls: {ca: roots.pem}}",
+            "~ pool web: connections.most: none → 9; tls: none → nothing; tls.verify: nothing → yes; tls.ca: "
+            "nothing → roots.pem; tls.server_name: nothing → none; tls.certificate: nothing → none "
+            "(needs a restart: edges)",
+        ),
+        (
+            "{path: /, pool: web}",
+            "{path: /, pool: web, max_body: 1 MiB}",
+            "~ route */: max_body: none → 1048576 (needs a restart: edges)",
+        ),
+        (
+            "routes:\n",
+            "edge: {timeouts: {idle: 5s}}\nroutes:\n",
+            "~ setting edge.timeouts.idle: 30 → 5 (needs a restart: edges)",
+        ),
+        (
+            "routes:\n",
+            "edge: {tls: {certificates: {chain: tls/c.pem, key: tls/k.pem}}}\nroutes:\n",
+            "~ setting edge.tls.certificates: none → [{chain: tls/c.pem, key: tls/k.pem}] "
+            "(needs a restart: edges)",
+        ),
     ],
 )
 def test_a_change_is_a_line_that_says_from_what_to_what(read, old, new, line):
@@ -197,12 +225,21 @@ def test_a_declaration_is_json_and_comes_back_the_same(read):
 def test_how_a_file_was_named_is_no_difference(tmp_path, monkeypatch, read):
     here = Path(__file__).resolve().parents[2]
     (tmp_path / "world.mmdb").write_bytes((here / "gslb/geo/data/world.mmdb").read_bytes())
-    text = GOOD.replace("geo:\n", "geo:\n  databases: [world.mmdb]\n")
+    text = GOOD.replace("geo:\n", "geo:\n  databases: [world.mmdb]\n") + (
+        "edge:\n  access_log: {format: json, file: access.log}\n"
+        "  tls: {certificates: {chain: c.pem, key: k.pem}, client_ca: r.pem, client_certificate: required}\n"
+    )
+    text = text.replace(
+        "web: {check: quick}",
+        "web: {check: quick, tls: {ca: a.pem, certificate: {chain: c.pem, key: k.pem}}}",
+    )
     absolute = declaration(read(text))
     monkeypatch.chdir(tmp_path)
     relative = declaration(load(Path("regions.yaml"), environment={}))
     assert difference(absolute, relative).lines() == []
     assert absolute["settings"]["geo.databases"] == "world.mmdb"
+    assert absolute["settings"]["edge.access_log.file"] == "access.log"
+    assert str(tmp_path) not in json.dumps(absolute)
 
 
 def test_data_of_a_type_that_nobody_knows_is_told_in_hexadecimal(read):

@@ -19,7 +19,7 @@ from gslb.config.entry import Entry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
 from gslb.config.redis_url import SCHEMES
 from gslb.config.schema import json_schema
-from gslb.fleet import AllDown, BalancingMethod, EdgeSettings, Secret, SocketAddress, TimeToLive
+from gslb.fleet import AllDown, BalancingMethod, EdgeSettings, Listener, Secret, SocketAddress, TimeToLive
 from gslb.geo.location import Coordinates
 from gslb.health.checks import CHECKS
 from gslb.policy import POLICIES
@@ -65,7 +65,7 @@ def test_regions_of_the_reference() -> None:
     (edge,) = east.edges
     address = IPv4Address("127.0.10.1")
     assert (edge.name, edge.addresses, edge.port) == ("us-east-1", (address,), 8080)
-    assert edge.listen == (SocketAddress("127.0.10.1", 8080),)
+    assert edge.listen == (Listener(SocketAddress("127.0.10.1", 8080)),)
     assert dict(edge.probe) == {address: SocketAddress("127.0.10.1", 8080)}
     assert edge.admin == SocketAddress("127.0.10.1", 8054)
     assert [server.weight for server in east.servers["media"]] == [3, 2, 1]

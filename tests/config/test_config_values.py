@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gslb.config import places, values
+from gslb.config import amounts, places, values
 from gslb.config.redis_url import parse_redis_url
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import SocketAddress
@@ -17,6 +17,7 @@ from gslb.fleet import SocketAddress
 PARSERS: list[Callable[[object], object]] = [
     *(getattr(values, name) for name in dir(values) if name.startswith("parse_")),
     *(getattr(places, name) for name in dir(places) if name.startswith("parse_")),
+    *(getattr(amounts, name) for name in dir(amounts) if name.startswith("parse_")),
     parse_redis_url,
 ]
 YAML_VALUES = st.one_of(

@@ -12,7 +12,7 @@ from gslb.config import load
 from gslb.demo.plan import make_plan
 from gslb.demo.tour import at
 from gslb.errors import GslbError
-from gslb.fleet import SocketAddress
+from gslb.fleet import Certificate, SocketAddress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,8 +39,8 @@ def test_addresses_that_this_machine_lacks_fall_back_on_ports(tmp_path, text):
     (edge,) = fleet.regions["eu-west"].edges
     assert [str(address) for address in edge.addresses] == ["192.0.2.1"], "answers still tell regions apart"
     (listen,) = edge.listen
-    assert listen.host == "127.0.0.1"
-    assert list(edge.probe.values()) == [listen]
+    assert listen.address.host == "127.0.0.1"
+    assert list(edge.probe.values()) == [listen.address]
     weights = [server.weight for server in fleet.regions["eu-west"].servers["media"]]
     assert weights == [3, 2, 1]
     everything = [
@@ -48,7 +48,7 @@ def test_addresses_that_this_machine_lacks_fall_back_on_ports(tmp_path, text):
         for region in fleet.regions.values()
         for address in (
             *(server.address for pool in region.servers.values() for server in pool),
-            *region.edges[0].listen,
+            *(listener.address for listener in region.edges[0].listen),
         )
     ]
     assert len(set(everything)) == len(everything)
@@ -89,6 +89,30 @@ def test_what_the_file_names_by_relative_paths_comes_along(tmp_path, text):
     moved = tmp_path / "there" / "regions.yaml"
     moved.write_text(plan.text)
     assert load(moved).zones["shop.example"].text == fleet.zones["shop.example"].text
+
+
+def test_certificates_and_what_else_listeners_have_come_along(tmp_path, text):
+    (tmp_path / "there").mkdir()
+    edge = "edges:\n      - {addresses: [127.0.20.1], port: 8080, admin: "
+    assert text.count(edge) == 1
+    listen = (
+        "edges:\n      - {addresses: [127.0.20.1], listen: {address: '127.0.20.1:8080', tls: true}, admin: "
+    )
+    wanted = text.replace(edge, listen).replace("127.0.20.", "192.0.2.")
+    wanted = wanted.replace("web: {", "web: {tls: {ca: r.pem, certificate: {chain: a.pem, key: b.pem}}, ")
+    wanted += (
+        "  tls: {certificates: {chain: c.pem, key: k.pem}, client_ca: r.pem, client_certificate: optional}\n"
+    )
+    wanted += "  access_log: {format: json, file: access.log}\n"
+    plan, fleet = plan_of(tmp_path, wanted)
+    moved = tmp_path / "there" / "regions.yaml"
+    moved.write_text(plan.text)
+    again = load(moved)
+    assert (again.edge, again.pools["web"].tls) == (fleet.edge, fleet.pools["web"].tls)
+    assert again.edge.tls.certificates == (Certificate(str(tmp_path / "c.pem"), str(tmp_path / "k.pem")),)
+    (listener,) = again.regions["eu-west"].edges[0].listen
+    assert listener.tls
+    assert listener.address.host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("url", ["redis://redis.example.net:6379/0", "redis://:secret@127.0.0.1:6379/0"])

@@ -30,6 +30,9 @@ class Wire(asyncio.Transport):
         assert not self.closed
         self.written += data
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         pass
 
@@ -69,10 +72,10 @@ class Bench:
         self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), self.loop)
         self.server = self.proxy.pools.by_name["web"].servers[0]
         # One connection waits already, so that no exchange has to connect.
-        upstream = Upstream(self.server, fleet.edge.max_header_bytes)
+        upstream = Upstream(self.server, self.proxy.limits, now=0.0)
         self.upstream = Wire(upstream)
         self.server.idle.append(upstream)
-        self.connection = self.proxy.protocol()
+        self.connection = self.proxy.protocol(region.edges[0].listen[0])(None)
         self.client = Wire(self.connection)
 
     def _connect(self, coroutine: Any) -> None:

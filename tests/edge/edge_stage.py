@@ -19,6 +19,7 @@ from gslb.fleet import (
     Fleet,
     GeoSettings,
     HealthCheck,
+    Listener,
     Pool,
     RedisSettings,
     Region,
@@ -30,6 +31,7 @@ from gslb.geo.location import Coordinates
 from gslb.health.checks import CHECKS
 
 REGION = "eu-west"
+ANYWHERE = Listener(SocketAddress("127.0.0.1", 0))
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -46,15 +48,20 @@ def make_fleet(
     capacity: float | None = 100.0,
     admin: SocketAddress | None = None,
     check: HealthCheck | None = None,
+    listener: Listener = ANYWHERE,
+    pool: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Fleet:
-    """A fleet of one region with one edge; every pool is routed by its own name as the first segment."""
+    """A fleet of one region with one edge; every pool is routed by its own name as the first segment.
+
+    pool: settings of every pool.
+    """
     check = check or tcp_check()
     servers = {
-        pool: tuple(
-            Server(REGION, pool, *(entry if isinstance(entry, tuple) else (entry, 1))) for entry in entries
+        name: tuple(
+            Server(REGION, name, *(entry if isinstance(entry, tuple) else (entry, 1))) for entry in entries
         )
-        for pool, entries in pools.items()
+        for name, entries in pools.items()
     }
     address = ip_address("127.0.0.1")
     edge = Edge(
@@ -62,7 +69,7 @@ def make_fleet(
         region=REGION,
         addresses=(address,),
         port=80,
-        listen=(SocketAddress("127.0.0.1", 0),),
+        listen=(listener,),
         probe={address: SocketAddress("127.0.0.1", 80)},
         admin=admin,
     )
@@ -71,7 +78,10 @@ def make_fleet(
     return Fleet(
         file="regions.yaml",
         regions={REGION: region},
-        pools={name: Pool(name, chosen.get(name, BalancingMethod.ROUND_ROBIN), check) for name in pools},
+        pools={
+            name: Pool(name, chosen.get(name, BalancingMethod.ROUND_ROBIN), check, **(pool or {}))
+            for name in pools
+        },
         routes=tuple(routes if routes is not None else (Route(None, f"/{name}", name) for name in pools)),
         services={},
         zones={},
@@ -158,10 +168,12 @@ async def read_chunked(reader: asyncio.StreamReader) -> bytes:
     body = bytearray()
     while True:
         size = int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16)
+        if size == 0:
+            while await reader.readuntil(b"\r\n") != b"\r\n":
+                pass  # a trailer
+            return bytes(body)
         data = await reader.readexactly(size + 2)
         assert data[-2:] == b"\r\n"
-        if size == 0:
-            return bytes(body)
         body += data[:-2]
 
 
@@ -230,7 +242,8 @@ class Stage:
         loop = asyncio.get_running_loop()
         region = fleet.regions[REGION]
         self.proxy = proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop)
-        server = await loop.create_server(proxy.protocol, "127.0.0.1", 0)
+        connected = proxy.protocol(proxy.edge.listen[0])
+        server = await loop.create_server(lambda: connected(None), "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         proxy.start()
 

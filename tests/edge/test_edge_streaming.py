@@ -20,7 +20,7 @@ def held(proxy: Proxy) -> int:
         total += connection._transport.get_write_buffer_size()
         exchange = connection._exchange
         if exchange is not None:
-            total += exchange.request.buffered
+            total += exchange.upload.buffered if exchange.upload is not None else 0
             if exchange._upstream is not None:
                 total += exchange._upstream._transport.get_write_buffer_size()
     return total
@@ -107,7 +107,7 @@ async def test_a_client_that_never_takes_its_response_is_cut_off(stage: Stage) -
             writer.write(PIECE)
             await writer.drain()
 
-    proxy = await stage.one_pool(await stage.origin(flood), idle_timeout=0.2)
+    proxy = await stage.one_pool(await stage.origin(flood), write_timeout=0.2)
     _, writer = await stage.connect()
     writer.transport.pause_reading()
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -25,7 +25,6 @@ from gslb.errors import GslbError
 IDLE = 0.2
 """The share of a core below which a server has settled; to probe a thousand regions takes half of that."""
 
-_HERE = Path(__file__).parent
 _PORTS = range(20_000, 30_000)
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -63,10 +62,10 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def compiled(name: str, folder: Path) -> Path:
-    """Compile `name`.c into `folder`; raises UnavailableError without a compiler."""
-    target = folder / name
-    command = [program("gcc", "gcc"), "-O2", "-std=c11", "-Wall", "-o", str(target), str(_HERE / f"{name}.c")]
+def compiled(source: Path, folder: Path) -> Path:
+    """Compile a C file into `folder`; raises UnavailableError without a compiler."""
+    target = folder / source.stem
+    command = [program("gcc", "gcc"), "-O2", "-std=c11", "-Wall", "-o", str(target), str(source)]
     subprocess.run(command, check=True, timeout=60)
     return target
 

@@ -1,0 +1,1 @@
+"""TLS at both ends of the edge: certificates for clients, verification of servers."""

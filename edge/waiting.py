@@ -1,0 +1,82 @@
+"""Keeps the requests of one pool that wait until a server has room, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gslb.fleet_edge import QueueSettings
+
+
+class Waiter(Protocol):
+    """One request. `has_room` is called once: it takes the room there is, or was given up meanwhile.
+
+    may_go: whether a server that has room is one for it: not where it has failed already.
+    """
+
+    def may_go(self) -> bool: ...
+
+    def has_room(self) -> None: ...
+
+    def waited_in_vain(self) -> None: ...
+
+
+class Waiting:
+    """Invariant: no usable server that one of those who wait may go to has room.
+
+    room: whether a usable server has room now.
+    """
+
+    __slots__ = ("_deadlines", "_room", "_serving", "settings")
+
+    def __init__(self, settings: QueueSettings, room: Callable[[], bool]) -> None:
+        self.settings = settings
+        self._room = room
+        self._deadlines: dict[Waiter, float] = {}
+        self._serving = False
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def join(self, waiter: Waiter, now: float) -> bool:
+        """Stand behind the others; False when as many wait as may. now: loop time, seconds."""
+        if len(self._deadlines) >= self.settings.size:
+            return False
+        self._deadlines[waiter] = now + self.settings.timeout
+        return True
+
+    def leave(self, waiter: Waiter) -> None:
+        """Wait no more; whoever does not wait may say so too."""
+        self._deadlines.pop(waiter, None)
+
+    def serve(self) -> None:
+        """A server may have got room: let as many go on as there is room for, the first first."""
+        if self._serving:
+            return  # whoever goes on may give up at once and so bring us here again
+        self._serving = True
+        try:
+            while (waiter := self._first()) is not None:
+                del self._deadlines[waiter]
+                waiter.has_room()
+        finally:
+            self._serving = False
+
+    def due(self) -> bool:
+        """Whether there is room for somebody who waits, whose turn comes before anybody else's."""
+        return self._first() is not None
+
+    def _first(self) -> Waiter | None:
+        # Who may not go there must not be called: it would only stand in line again, and so for ever.
+        if not self._deadlines or not self._room():
+            return None
+        return next((waiter for waiter in self._deadlines if waiter.may_go()), None)
+
+    def expire(self, now: float) -> None:
+        """Send those away whose time is over. now: loop time, seconds."""
+        # All wait equally long, so that the first is the first to have waited long enough.
+        while self._deadlines:
+            waiter, deadline = next(iter(self._deadlines.items()))
+            if deadline > now:
+                return
+            del self._deadlines[waiter]
+            waiter.waited_in_vain()

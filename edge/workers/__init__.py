@@ -1,0 +1,1 @@
+"""Several processes that are one edge: what starts and ends them, and the numbers that they share."""
