@@ -10,7 +10,7 @@ COMPILED := $(wildcard gslb/dns/compiled/*.pyx gslb/dns/compiled/*.pxd)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns clean help
+.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns bench-edge clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
@@ -20,6 +20,7 @@ help:
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
 	@echo "make bench-dns   what an answer costs, beside gdnsd, Knot DNS and PowerDNS; BENCH_DNS='--rounds 3'"
+	@echo "make bench-edge  what a request costs, beside nginx, HAProxy, Envoy and Caddy; BENCH_EDGE='--rounds 3'"
 	@echo "make clean       remove the virtual environment and what tools left"
 
 demo: $(VENV)/.demo
@@ -67,6 +68,9 @@ fuzz: $(VENV)/.dev
 
 bench-dns: $(VENV)/.demo
 	@$(BIN)/python bench/dns/run.py $(BENCH_DNS)
+
+bench-edge: $(VENV)/.demo
+	@$(BIN)/python bench/edge/run.py $(BENCH_EDGE)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

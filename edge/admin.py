@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client.core import (
@@ -14,20 +14,56 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from edge.counters import LATENCY_BOUNDS, Latency
+from edge.counters import LATENCY_BOUNDS, Counters, Latency
 from edge.health import region_health
-from edge.pool import PoolState, ServerState
+from edge.pool import Pools, PoolState, ServerState
+from edge.reload import Configuration
 from gslb.admin.listener import admin_app
-from gslb.clock import iso
+from gslb.clock import Clock, iso
+from gslb.fleet import Edge
+from gslb.store.state import StateStore
 from gslb.world import Verdict
 
-if TYPE_CHECKING:
-    from edge.process import EdgeProcess
 
-EDGE: web.AppKey[EdgeProcess] = web.AppKey("edge")
+class Shown(Protocol):
+    """One edge, however many processes it has. connections: of clients, now. pids: of those that serve."""
+
+    clock: Clock
+    configuration: Configuration
+
+    @property
+    def edge(self) -> Edge: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    @property
+    def pools(self) -> Pools: ...
+
+    @property
+    def counters(self) -> Counters: ...
+
+    @property
+    def connections(self) -> int: ...
+
+    @property
+    def pids(self) -> Mapping[int, int]: ...
+
+    @property
+    def store(self) -> StateStore: ...
+
+    def gather(self) -> None:
+        """Bring counters, connections and pools up to date; called before they are read."""
+        ...
 
 
-def edge_app(process: EdgeProcess) -> web.Application:
+EDGE: web.AppKey[Shown] = web.AppKey("edge")
+
+
+def edge_app(process: Shown) -> web.Application:
     """`/healthz`: whether the process itself works; `/metrics`: Prometheus; `/v1/state`: JSON."""
     app = admin_app(EdgeCollector(process))
     app[EDGE] = process
@@ -40,7 +76,7 @@ async def _healthz(request: web.Request) -> web.Response:
     process = request.app[EDGE]
     store = process.store
     document = {
-        "status": "draining" if process.proxy.draining else "ready" if process.ready else "starting",
+        "status": "draining" if process.draining else "ready" if process.ready else "starting",
         "store": {"connected": store.connected, "error": store.last_error or None},
     }
     return web.json_response(document, status=200 if document["status"] == "ready" else 503)
@@ -50,25 +86,27 @@ async def _state(request: web.Request) -> web.Response:
     return web.json_response(state_document(request.app[EDGE]))
 
 
-def state_document(process: EdgeProcess) -> dict[str, Any]:
+def state_document(process: Shown) -> dict[str, Any]:
     """Everything an operator may want to know of this edge, times as ISO 8601."""
-    proxy = process.proxy
-    counters = proxy.counters
-    status, text = region_health(proxy.pools, draining=proxy.draining)
+    process.gather()
+    counters, edge = process.counters, process.edge
+    status, text = region_health(process.pools, draining=process.draining)
     world = process.store.world
     return {
-        "region": proxy.region,
-        "edge": proxy.edge.name,
+        "region": edge.region,
+        "edge": edge.name,
         "now": iso(process.clock.now()),
         "health": {"status": status, "text": text.splitlines()[0]},
-        "verdict": world.region(proxy.region).verdict.value,
-        "connections": len(proxy.connections),
+        "verdict": world.region(edge.region).verdict.value,
+        "connections": process.connections,
         "in_flight": counters.in_flight,
         "requests": counters.requests,
         "retries": counters.retries,
         "responses": {str(code): count for code, count in sorted(counters.responses.items())},
         "refusals": {str(code): count for code, count in sorted(counters.refusals.items())},
-        "pools": {pool.name: _pool_document(pool) for pool in proxy.pools if pool.servers},
+        "workers": {str(number): pid for number, pid in sorted(process.pids.items())},
+        "pools": {pool.name: _pool_document(pool) for pool in process.pools if pool.servers},
+        "configuration": process.configuration.state(),
     }
 
 
@@ -93,19 +131,20 @@ def _server_document(server: ServerState) -> dict[str, Any]:
         "failures": server.failures,
         "connect_failures": server.connect_failures,
         "connections_opened": server.opened,
-        "connections_idle": len(server.idle),
+        "connections_idle": len(server.idle) + server.idle_elsewhere,
     }
 
 
 class EdgeCollector(Collector):
     """Reads the edge's plain counters when Prometheus asks; the data path never pays for it."""
 
-    def __init__(self, process: EdgeProcess) -> None:
+    def __init__(self, process: Shown) -> None:
         self._process = process
 
     def collect(self) -> Iterator[Metric]:
-        proxy = self._process.proxy
-        counters = proxy.counters
+        process = self._process
+        process.gather()
+        counters = process.counters
         for name, text, value in (
             ("gslb_edge_requests", "Requests taken on.", counters.requests),
             ("gslb_edge_probes", "Requests for the edge's own health.", counters.probes),
@@ -123,13 +162,31 @@ class EdgeCollector(Collector):
         ):
             yield CounterMetricFamily(name, text, value)
         yield GaugeMetricFamily("gslb_edge_in_flight", "Requests taken on and not done.", counters.in_flight)
-        yield GaugeMetricFamily("gslb_edge_connections", "Client connections now.", len(proxy.connections))
+        yield GaugeMetricFamily("gslb_edge_connections", "Client connections now.", process.connections)
         yield _by_status("gslb_edge_responses", "Responses by status.", counters.responses)
         yield _by_status("gslb_edge_refusals", "Responses of the edge's own by status.", counters.refusals)
         yield from self._servers()
         yield self._latency()
-        store = self._process.store
+        store = process.store
         yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
+        yield from self._configuration()
+
+    def _configuration(self) -> Iterator[Metric]:
+        configuration = self._process.configuration
+        reloads = CounterMetricFamily(
+            "gslb_reloads", "Changed files, by what came of them.", labels=["outcome"]
+        )
+        reloads.add_metric(["taken_up"], configuration.taken_up)
+        reloads.add_metric(["refused"], configuration.refused)
+        yield reloads
+        yield GaugeMetricFamily(
+            "gslb_configuration_loaded_timestamp_seconds", "When what runs was read.", configuration.loaded_at
+        )
+        yield GaugeMetricFamily(
+            "gslb_configuration_refused",
+            "Whether the file as it stands is refused, and an older one serves on.",
+            float(bool(configuration.last_error)),
+        )
 
     def _servers(self) -> Iterator[Metric]:
         labels = ["pool", "server"]
@@ -142,13 +199,13 @@ class EdgeCollector(Collector):
         unreachable = CounterMetricFamily(
             "gslb_edge_server_connect_failures", "Connections it did not take.", labels=labels
         )
-        for pool in self._process.proxy.pools:
+        for pool in self._process.pools:
             for server in pool.servers:
                 key = [pool.name, server.name]
                 usable.add_metric(key, float(server.usable))
                 up.add_metric(key, float(server.verdict is Verdict.UP))
                 in_flight.add_metric(key, server.in_flight)
-                idle.add_metric(key, len(server.idle))
+                idle.add_metric(key, len(server.idle) + server.idle_elsewhere)
                 requests.add_metric(key, server.requests)
                 failures.add_metric(key, server.failures)
                 unreachable.add_metric(key, server.connect_failures)
@@ -158,7 +215,7 @@ class EdgeCollector(Collector):
         family = HistogramMetricFamily(
             "gslb_edge_response_seconds", "From a request's head to its response's head.", labels=["pool"]
         )
-        for pool in self._process.proxy.pools:
+        for pool in self._process.pools:
             if pool.servers:
                 family.add_metric([pool.name], _buckets(pool.latency), pool.latency.total)
         return family

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge.process import EdgeProcess, edge_of
+from edge.identity import edge_of
+from edge.process import EdgeProcess
 from gslb.clock import SystemClock
 from gslb.command import end_on_signals, run_command
 from gslb.config import load
@@ -44,27 +47,50 @@ def run(
         LogLevel, typer.Option("--log-level", envvar="GSLB_LOG_LEVEL", help="How much to tell.")
     ] = LogLevel.INFO,
 ) -> None:
-    """Balance one region's requests over its own servers, until SIGTERM or SIGINT."""
+    """Balance one region's requests over its own servers, until SIGTERM or SIGINT.
+
+    A changed file is taken up by itself, and on SIGHUP; SIGUSR1 reopens the access log.
+    """
     configure_logging(level=log_level)
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
-    fleet = load(config)
-    serve = _serve(fleet, edge_of(fleet, region, edge), ready_file, ready_fd)
+    fleet = load(config, certificates=True)
+    serve = _serve(fleet, edge_of(fleet, region, edge), log_level, lambda: _tell_ready(ready_file, ready_fd))
     if sys.platform == "win32":
-        asyncio.run(serve)
+        status = asyncio.run(serve)
     else:
         import uvloop
 
-        uvloop.run(serve)
+        status = uvloop.run(serve)
+    if status:
+        raise typer.Exit(status)
 
 
-async def _serve(fleet: Fleet, edge: Edge, ready_file: Path | None, ready_fd: int | None) -> None:
-    from edge.admin import edge_app
-    from gslb.admin.listener import AdminServer
+async def _serve(fleet: Fleet, edge: Edge, level: LogLevel, tell_ready: Callable[[], None]) -> int:
+    """Run until told to stop; the exit status."""
+    from edge.admin_side import AdminSide
+    from edge.head import Head, workers_of
 
+    loop, workers = asyncio.get_running_loop(), workers_of(fleet)
+    process: EdgeProcess | Head
+    if workers == 1:
+        process = EdgeProcess(fleet, edge, SystemClock(), loop=loop)
+        serve = _serve_alone(process, tell_ready)
+    else:
+        process = Head(fleet, edge, SystemClock(), workers=workers, level=level)
+        serve = process.run(tell_ready)
+    admin = AdminSide(process, edge.admin) if edge.admin is not None else None
+    if admin is not None:
+        await admin.start()
+    try:
+        return await serve
+    finally:
+        if admin is not None:
+            await admin.stop()
+
+
+async def _serve_alone(process: EdgeProcess, tell_ready: Callable[[], None]) -> int:
     loop = asyncio.get_running_loop()
-    process = EdgeProcess(fleet, edge, SystemClock(), loop=loop)
-    admin = AdminServer(edge_app(process), edge.admin) if edge.admin is not None else None
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -72,25 +98,21 @@ async def _serve(fleet: Fleet, edge: Edge, ready_file: Path | None, ready_fd: in
             process.hurry()
         stop.set()
 
-    end_on_signals(loop, on_signal)
-    if admin is not None:
-        await admin.start()
-    try:
-        starting = loop.create_task(process.start())
-        stopping = loop.create_task(stop.wait())
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
-            _tell_ready(ready_file, ready_fd)
-            await stopping
-        else:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-        stopping.cancel()
-        await process.stop()
-    finally:
-        if admin is not None:
-            await admin.stop()
+    end_on_signals(loop, on_signal, process.configuration.hang_up)
+    loop.add_signal_handler(signal.SIGUSR1, process.reopen_log)
+    starting = loop.create_task(process.start())
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        await starting
+        tell_ready()
+        await stopping
+    else:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    stopping.cancel()
+    await process.stop()
+    return 0
 
 
 def _tell_ready(ready_file: Path | None, ready_fd: int | None) -> None:

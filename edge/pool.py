@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -26,20 +27,26 @@ class IdleConnection(Protocol):
 class ServerState:
     """One server at run time.
 
-    in_flight: requests that are at this server, or on their way to it, now, each on a connection of its own.
+    own: requests of this process that are at this server, or on their way to it, now, each on a connection
+    of its own. in_flight: those of all processes of the edge; what balancing goes by.
     idle: connections waiting for use, the most recently used last, so that the surplus of a quiet hour ages
-    and goes.
+    and goes. idle_elsewhere: how many other processes have.
     """
 
     __slots__ = (
+        "_column",
+        "_columns",
         "_most",
+        "_row",
+        "_spoken_since",
         "connect_failures",
         "connections",
         "failures",
         "idle",
-        "in_flight",
+        "idle_elsewhere",
         "name",
         "opened",
+        "own",
         "reason",
         "requests",
         "server",
@@ -50,21 +57,70 @@ class ServerState:
     )
 
     def __init__(self, server: Server, connections: Connections) -> None:
-        self.server = server
-        self.connections = connections
-        self._most = float("inf") if connections.most is None else connections.most
         self.name = str(server.address)
-        self.weight = server.weight
         self.verdict = Verdict.UNKNOWN
         self.reason = "not observed yet"
         self.since = 0.0
-        self.usable = server.weight > 0
-        self.in_flight = 0
+        self._spoken_since = float("-inf")  # connections from before speak otherwise than is wanted now
+        self._columns: tuple[memoryview[int], ...] = ()  # the others'
+        self._column: memoryview[int] | None = None  # where they see ours
+        self._row = 0
+        self.use(server, connections)
+        self.own = 0
+        self.idle_elsewhere = 0
         self.requests = 0
         self.failures = 0
         self.connect_failures = 0
         self.opened = 0
         self.idle: list[IdleConnection] = []
+
+    def use(self, server: Server, connections: Connections) -> None:
+        """Go on as declared now: another weight, other bounds; what is known and counted stays."""
+        self.server = server
+        self.connections = connections
+        self._most = float("inf") if connections.most is None else connections.most
+        self.weight = server.weight
+        self.usable = self.verdict is not Verdict.DOWN and server.weight > 0
+
+    @property
+    def in_flight(self) -> int:
+        if not self._columns:
+            return self.own
+        row = self._row
+        return self.own + sum([column[row] for column in self._columns])
+
+    def enter(self) -> None:
+        """One more request goes there."""
+        self.own += 1
+        self.requests += 1
+        if self._column is not None:
+            self._column[self._row] = self.own
+
+    def leave(self) -> None:
+        """One request is there no more."""
+        self.own -= 1
+        if self._column is not None:
+            self._column[self._row] = self.own
+
+    def share(self, row: int, ours: memoryview[int] | None, others: tuple[memoryview[int], ...]) -> None:
+        """Count together with other processes. row: of each column. ours: None for who sends it nothing."""
+        self._row, self._column, self._columns = row, ours, others
+        if ours is not None:
+            ours[row] = self.own
+
+    def speak_anew(self, now: float) -> None:
+        """It is spoken to otherwise from now on (TLS, PROXY headers): no older connection is used again.
+
+        now: loop time.
+        """
+        self._spoken_since = now
+        self.close_idle()
+
+    def retire(self) -> None:
+        """It is declared no more: what is at it may end there, and nothing new comes."""
+        self.usable = False
+        self.share(0, None, ())
+        self.close_idle()
 
     def judge(self, verdict: Verdict, reason: str, since: float) -> None:
         """Take over a verdict: UNKNOWN is usable, DOWN is not and loses its idle connections."""
@@ -75,16 +131,17 @@ class ServerState:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may get one more request now."""
-        return self.in_flight < self._most
+        """Whether it may get one more request of this process now."""
+        return self.own < self._most
 
     def take_idle(self) -> IdleConnection | None:
         """The most recently used idle connection."""
         return self.idle.pop() if self.idle else None
 
     def keep_idle(self, connection: IdleConnection, now: float) -> None:
-        """Keep a connection for later; or close it: the server is DOWN, enough wait, or it is too old."""
-        young = now - connection.opened_at < self.connections.max_age
+        """Keep a connection for later; or close it: the server is not usable, enough wait, it is too old."""
+        opened_at = connection.opened_at
+        young = now - opened_at < self.connections.max_age and opened_at >= self._spoken_since
         if self.usable and young and len(self.idle) < self.connections.idle:
             connection.idle_since = now
             self.idle.append(connection)
@@ -110,17 +167,53 @@ class ServerState:
 
 
 class PoolState:
-    """One pool of this region at run time. waiting: requests for which no usable server has room."""
+    """One pool of this region at run time. waiting: requests for which no usable server has room.
 
-    __slots__ = ("latency", "method", "name", "pool", "servers", "waiting")
+    context: for TLS to its servers, None for plain TCP; whoever makes the pool known sets it.
+    """
+
+    __slots__ = ("context", "latency", "method", "name", "pool", "servers", "waiting")
 
     def __init__(self, pool: Pool, servers: tuple[Server, ...]) -> None:
         self.pool = pool
         self.name = pool.name
+        self.context: ssl.SSLContext | None = None
         self.servers = tuple(ServerState(server, pool.connections) for server in servers)
         self.method: Method[ServerState] = METHODS[pool.method](self.servers)
         self.latency = Latency()
         self.waiting = Waiting(pool.queue, self._has_room)
+
+    def use(self, pool: Pool, servers: tuple[Server, ...], now: float) -> None:
+        """Go on as declared now, for those who come and those who wait. now: loop time.
+
+        Servers that stay keep their states. Those that go are retired: what is at them ends there.
+        """
+        before = {state.server.target: state for state in self.servers}
+        was, declared = self.pool, tuple(state.server for state in self.servers)
+        anew = (pool.tls, pool.proxy_protocol) != (was.tls, was.proxy_protocol)
+        states: list[ServerState] = []
+        for server in servers:
+            state = before.pop(server.target, None)
+            if state is None:
+                state = ServerState(server, pool.connections)
+            else:
+                state.use(server, pool.connections)
+                if anew:
+                    state.speak_anew(now)
+            states.append(state)
+        for gone in before.values():
+            gone.retire()
+        self.pool = pool
+        self.servers = tuple(states)
+        self.waiting.settings = pool.queue
+        if pool.method is not was.method or servers != declared:
+            self.method = METHODS[pool.method](self.servers)
+
+    def retire(self) -> None:
+        """It is declared no more; nobody waits in vain any longer than need be."""
+        for server in self.servers:
+            server.retire()
+        self.waiting.expire(float("inf"))
 
     def _has_room(self) -> bool:
         return any(server.usable and server.has_room for server in self.servers)
@@ -153,9 +246,39 @@ class Pools:
         self.by_name: Mapping[str, PoolState] = {
             name: PoolState(pool, region.servers.get(name, ())) for name, pool in fleet.pools.items()
         }
-        self.servers: Mapping[str, ServerState] = {
-            state.server.target: state for pool in self.by_name.values() for state in pool.servers
-        }
+        self.servers: Mapping[str, ServerState] = self._by_target()
+
+    def _by_target(self) -> dict[str, ServerState]:
+        return {state.server.target: state for pool in self.by_name.values() for state in pool.servers}
+
+    def use(self, fleet: Fleet, region: Region, now: float) -> tuple[PoolState, ...]:
+        """Go on with another fleet, in place: whoever holds a pool or a server that stays holds it still.
+
+        The pools that go, which the caller retires once nothing leads to them. now: loop time.
+        """
+        before = dict(self.by_name)
+        pools: dict[str, PoolState] = {}
+        for name, pool in fleet.pools.items():
+            state = before.pop(name, None)
+            servers = region.servers.get(name, ())
+            if state is None:
+                state = PoolState(pool, servers)
+            else:
+                state.use(pool, servers, now)
+            pools[name] = state
+        self.by_name = pools
+        self.servers = self._by_target()
+        return tuple(before.values())
+
+    def secure(self, contexts: Mapping[str, ssl.SSLContext]) -> None:
+        """Speak TLS by these contexts to the servers of the pools so named, and to no others."""
+        for pool in self:
+            pool.context = contexts.get(pool.name)
+
+    def serve_waiting(self) -> None:
+        """There may be room that nobody has told of."""
+        for pool in self:
+            pool.waiting.serve()
 
     def __iter__(self) -> Iterator[PoolState]:
         return iter(self.by_name.values())

@@ -56,7 +56,8 @@ class TlsSettings:
 class Listener:
     """A socket that an edge binds. redirect: answer with the same URL under https, and nothing else.
 
-    proxy_protocol: every connection begins with a PROXY header, v1 or v2, if its peer is a trusted proxy.
+    proxy_protocol: every connection comes from a trusted proxy and begins with a PROXY header, v1 or v2;
+    those that do not are closed.
     """
 
     address: SocketAddress

@@ -51,11 +51,18 @@ class Acceptor:
         self._accepting = loop.create_task(self._accept(), name="accepting")
 
     def close(self) -> None:
-        """Accept no more; those whose header has not come are closed."""
+        """Accept no more; those who are here already have their time for a header, until `finish` ends."""
         self._accepting.cancel()
-        for task in self._tasks:
-            task.cancel()
         self._listening.close()
+
+    async def finish(self) -> None:
+        """Wait until all headers have come, or their time is over; cancelled: close those that have not."""
+        try:
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
 
     async def _accept(self) -> None:
         while True:
@@ -68,15 +75,23 @@ class Acceptor:
                 self._complain("cannot accept connections", reason=error.strerror or str(error))
                 await asyncio.sleep(1.0)
                 continue
-            # Anybody can write a header: who may not is closed before a byte is read.
-            if not self._trusts(str(peer[0])):
-                accepted.close()
-                self._complain("PROXY header of nobody trusted", peer=str(peer[0]), listener=self._name)
+            if not self.introduce(accepted, str(peer[0])):
                 await asyncio.sleep(0)  # else a flood of them would leave nobody else a turn
-                continue
-            task = self._loop.create_task(self._introduce(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+
+    def introduce(self, accepted: socket.socket, peer: str) -> bool:
+        """Take over a connection, whoever has accepted it; False, and it is closed, if nobody trusts it.
+
+        peer: the address that it comes from.
+        """
+        # Anybody can write a header: who may not is closed before a byte is read.
+        if not self._trusts(peer):
+            accepted.close()
+            self._complain("PROXY header of nobody trusted", peer=peer, listener=self._name)
+            return False
+        task = self._loop.create_task(self._introduce(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
 
     async def _introduce(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)

@@ -189,7 +189,7 @@ class Downstream(asyncio.Protocol):
     def finish(self) -> None:
         """The tunnel's server will send no more; what was written to the client goes out before the end."""
         if not self._lost:
-            self._transport.close()
+            self._close()
 
     def abort(self, *, reset: bool = False) -> None:
         """Break the connection; with `reset` even a client that counts no bytes notices (HTTP/1.0)."""
@@ -210,11 +210,16 @@ class Downstream(asyncio.Protocol):
         waiting = waiting or (self._reader.buffered > 0 and not self._deaf)
         return waiting or (not self._lost and self._transport.get_write_buffer_size() > 0)
 
+    @property
+    def asked(self) -> bool:
+        """Whether a request has come on it already."""
+        return self._requests > 0
+
     def close_if_idle(self) -> None:
         """While draining: leave, unless a request is under way; that one's response will say goodbye."""
         if not self.busy and not self._lingering and not self._lost:
             self._deaf = True
-            self._transport.close()
+            self._close()
 
     def check(self, now: float) -> None:
         """Enforce the time limits. now: loop time."""
@@ -243,7 +248,7 @@ class Downstream(asyncio.Protocol):
                 self._refuse(ProtocolError(408, "the request's head did not come in time"))
         elif waited > settings.idle_timeout:
             self._deaf = True
-            self._transport.close()
+            self._close()
 
     # How requests come in.
 
@@ -338,6 +343,11 @@ class Downstream(asyncio.Protocol):
             refused = Exchange(self._proxy, self, None, self._entrance, last=True)
             self._exchange = refused
             refused.refuse(error.status, error.reason)
+
+    def _close(self) -> None:
+        """End it once what was written has gone out. asyncio's transports for TLS break if closed twice."""
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def _close_gently(self) -> None:
         """Say that nothing more is coming, and read on for a while for the sake of the last response."""

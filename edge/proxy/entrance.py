@@ -17,7 +17,7 @@ class Peer:
     """Who connected. source, destination: of the connection, or as a PROXY header says; None: not known.
 
     address: the source's, as text; limits go by it. introduction: how servers are told. tls: the version
-    that the connection speaks, "-" for none.
+    that the connection speaks, such as "1.3", "-" for none.
     """
 
     address: str
@@ -35,13 +35,17 @@ class Peer:
 class Entrance:
     """One listener. scheme: what its clients speak. marks: field lines for every response through it."""
 
-    __slots__ = ("listener", "marks", "scheme", "trusted")
+    __slots__ = ("__weakref__", "listener", "marks", "scheme", "trusted")
 
     def __init__(self, listener: Listener, trusted: TrustedProxies, tls: TlsSettings) -> None:
         self.listener = listener
-        self.trusted = trusted
         self.scheme = "https" if listener.tls else "http"
-        self.marks = _strict_transport_security(tls) if listener.tls else b""
+        self.use(trusted, tls)
+
+    def use(self, trusted: TrustedProxies, tls: TlsSettings) -> None:
+        """Go by these from now on; who is connected stays introduced as at first."""
+        self.trusted = trusted
+        self.marks = _strict_transport_security(tls) if self.listener.tls else b""
 
     def peer(self, transport: asyncio.Transport, header: ProxyHeader | None) -> Peer:
         """Who is at the other end of a new connection. header: the PROXY header that it began with."""
@@ -56,7 +60,7 @@ class Entrance:
         port = destination.port if destination is not None else self.listener.address.port
         introduction = Introduction(address, scheme, port, self.trusted)
         secured = transport.get_extra_info("ssl_object")
-        tls = secured.version() or "-" if secured is not None else "-"
+        tls = (secured.version() or "-").removeprefix("TLSv") if secured is not None else "-"
         return Peer(address, source, destination, introduction, tls)
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.access_lines import Ended
-from edge.access_log import AccessLog
 from edge.health import region_health
 from edge.http1.errors import ProtocolError
 from edge.http1.events import Framing, RequestHead, ResponseHead, Trailers
-from edge.http1.writing import chunk, last_chunk
 from edge.path import PathError, normalise_path
-from edge.pool import PoolState, ServerState
+from edge.pool import ServerState
+from edge.proxy.account import Account
 from edge.proxy.client import Client
-from edge.proxy.headers import Going, client_head, going, interim_head, new_request_id, server_head
+from edge.proxy.download import Download
+from edge.proxy.headers import Going, going, request_trailers, server_head
 from edge.proxy.patience import Overdue, overdue
 from edge.proxy.reach import NotReached, Reach
-from edge.proxy.record import entry
 from edge.proxy.refusal import explanation, local_response
 from edge.proxy.tunnel import Tunnel
 from edge.proxy.upload import Upload
@@ -34,34 +33,23 @@ _CONNECTING_SLACK = 1.0  # seconds beyond what connecting takes at most by its o
 class Exchange:
     """A state machine driven by both connections' callbacks; it has no task of its own.
 
-    Invariants: the edge's `in_flight` counts it from its making until `_end`, a server's while `_reach` is
-    at that server; `_end` runs once, on every way out, and leaves the server.
+    Invariants: a server's `in_flight` counts it while `_reach` is at that server; `_end` runs once, on every
+    way out, leaves the server and closes the account.
     """
 
     __slots__ = (
-        "_begun",
-        "_bytes_in",
-        "_bytes_out",
+        "_account",
         "_client",
-        "_client_chunked",
         "_continued",
-        "_ended",
+        "_download",
         "_entrance",
-        "_first_byte",
-        "_going",
         "_keep_alive",
         "_last",
-        "_out",
-        "_own_id",
-        "_pool",
         "_progress",
         "_proxy",
         "_reach",
-        "_response",
         "_retries",
-        "_retrying",
         "_settings",
-        "_status",
         "_timeouts",
         "_upstream",
         "head",
@@ -83,25 +71,13 @@ class Exchange:
         self.head = head
         self.method = head.method if head is not None else b""
         self.upload: Upload | None = None
-        self._going: Going | None = None
-        self._pool: PoolState | None = None
+        self._download = Download(head.minor if head is not None else 1)
+        self._account = account = Account(proxy, client.peer, head)
         self._reach: Reach | None = None
         self._upstream: Upstream | None = None
-        self._response: ResponseHead | None = None
-        self._begun = self._progress = proxy.time()
-        self._first_byte: float | None = None
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._status = 0
+        self._progress = account.begun
         self._continued = False  # the server has asked for the body that Expect held back
-        self._client_chunked = False  # the client gets the body in chunks
         self._keep_alive = False
-        self._retrying = False
-        self._ended = False
-        self._own_id = b""
-        self._out: list[bytes] = []
-        proxy.counters.requests += 1
-        proxy.counters.in_flight += 1
 
     @property
     def full(self) -> bool:
@@ -111,7 +87,8 @@ class Exchange:
     @property
     def upgrades(self) -> bool:
         """Whether the server may switch protocols."""
-        return self._going is not None and bool(self._going.upgrade)
+        way = self._account.way
+        return way is not None and bool(way.upgrade)
 
     # Where to?
 
@@ -119,7 +96,7 @@ class Exchange:
         """Decide where the request goes, and send it on its way."""
         proxy, head = self._proxy, self.head
         assert head is not None
-        self._going = way = going(head, self._client.peer.introduction)
+        self._account.way = way = going(head, self._client.peer.introduction)
         if head.method == b"CONNECT":
             self._last = True  # what follows may be meant for the tunnel
             self.refuse(501, "CONNECT is not served here")
@@ -143,7 +120,7 @@ class Exchange:
             return
         chunked = head.framing is Framing.CHUNKED
         self.upload = Upload(chunked=chunked, length=head.length, keep=self._retries.body, most=most)
-        self._pool = pool = proxy.pools.by_name[route.pool]
+        self._account.pool = pool = proxy.pools.by_name[route.pool]
         self._reach = Reach(proxy, self, pool, way.origin.address, self._client.peer, self._timeouts)
         self._reach.next()
 
@@ -155,6 +132,9 @@ class Exchange:
             self._answer(status, text.encode())
             return True
         if self._entrance.listener.redirect:
+            if not way.routed_host or head.resource == b"*":
+                self.refuse(400, "there is nothing at http here, and no host or path to send you to")
+                return True
             location = b"https://" + way.routed_host + head.resource
             self._answer(308, b"", extra=b"Location: %b\r\n" % location)
             return True
@@ -165,7 +145,7 @@ class Exchange:
 
     def not_reached(self, why: NotReached) -> None:
         """No server is left to try."""
-        pool = self._pool
+        pool = self._account.pool
         assert pool is not None
         region = f"region {self._proxy.region}"
         if why.busy:
@@ -183,7 +163,8 @@ class Exchange:
 
     def reached(self, upstream: Upstream) -> None:
         """There is a connection to a server: send what there is of the request."""
-        head, pool, way, upload = self.head, self._pool, self._going, self.upload
+        account, head, upload = self._account, self.head, self.upload
+        pool, way = account.pool, account.way
         assert head is not None
         assert pool is not None
         assert way is not None
@@ -216,8 +197,7 @@ class Exchange:
         upload = self.upload
         if upload is None:
             return
-        self._bytes_in += len(data)
-        self._proxy.counters.bytes_in += len(data)
+        self._account.received(len(data))
         try:
             upload.add(data)
         except ProtocolError as error:
@@ -228,7 +208,7 @@ class Exchange:
     def body_ended(self, trailers: Trailers) -> None:
         """The request has come whole."""
         if self.upload is not None:
-            self.upload.end(trailers)
+            self.upload.end(request_trailers(trailers))
             self._send()
 
     def server_writable(self) -> None:
@@ -240,40 +220,25 @@ class Exchange:
         """An interim response: told to those who know what it is."""
         self._progress = self._proxy.time()
         self._continued = self._continued or head.status == 100
-        if self.head is not None and self.head.minor == 1:
-            self._out.append(interim_head(head))
+        self._download.inform(head)
 
     def response_started(self, head: ResponseHead) -> bool:
         """Whether the response is taken; else this try is over, and there may be another."""
-        request, pool, server, upload = self.head, self._pool, self._server(), self.upload
-        assert request is not None
-        assert pool is not None
+        server, upload = self._server(), self.upload
         assert upload is not None
-        proxy = self._proxy
         if head.status in self._retries.on and self._tried(Failure.STATUS, head.status):
             return False
-        self._response = head
-        self._first_byte = first_byte = proxy.time()
-        pool.latency.add(first_byte - self._begun)
-        self._status = head.status
-        proxy.counters.responded(head.status)
-        if head.status >= 500:
-            server.failures += 1
+        self._account.responded(head.status, server)
         upload.settle()
-        self._client_chunked = request.minor == 1 and head.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE)
-        delimited = self._client_chunked or head.framing in (Framing.LENGTH, Framing.NONE)
+        delimited = self._download.take_up(head)
         self._keep_alive = delimited and self._may_keep_alive()
-        self._out.append(
-            client_head(
-                head,
-                minor=request.minor,
-                chunked=self._client_chunked,
-                keep_alive=self._keep_alive,
-                marks=b"X-Request-Id: %b\r\n%bX-GSLB-Server: %b\r\n%b"
-                % (self._request_id(), proxy.region_mark, server.name.encode(), self._entrance.marks),
-            )
-        )
+        self._download.begin(keep_alive=self._keep_alive, marks=self._marks(server) + self._entrance.marks)
         return True
+
+    def _marks(self, server: ServerState) -> bytes:
+        """The fields that tell a client where it was sent."""
+        request_id, region = self._account.request_id, self._proxy.region_mark
+        return b"X-Request-Id: %b\r\n%bX-GSLB-Server: %b\r\n" % (request_id, region, server.name.encode())
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this one."""
@@ -287,16 +252,14 @@ class Exchange:
         return not withheld and self._client.may_drain
 
     def response_body(self, data: bytes) -> None:
-        self._bytes_out += len(data)
-        self._proxy.counters.bytes_out += len(data)
-        self._out.append(chunk(data) if self._client_chunked else data)
+        self._account.sent(len(data))
+        self._download.add(data)
 
     def response_flush(self) -> None:
         """Hand the client what one read from the server brought; keep the server from outrunning it."""
         self._progress = self._proxy.time()
-        if self._out:
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
+        data = self._download.take()
+        if data:
             self._client.write(data)
             if self._client.write_paused and self._upstream is not None:
                 self._upstream.pause_reading()
@@ -305,8 +268,7 @@ class Exchange:
         upstream, server, upload = self._upstream, self._server(), self.upload
         assert upstream is not None
         assert upload is not None
-        if self._client_chunked:
-            self._out.append(last_chunk(trailers))
+        self._download.end(trailers)
         self._upstream = None
         if reusable and upload.done and upstream.usable:
             upstream.detach()
@@ -326,15 +288,9 @@ class Exchange:
             upstream.close()
             self.server_failed(Failure.BROKEN, "the server switched to a protocol that nobody asked for")
             return
-        self._status = 101
-        self._first_byte = self._proxy.time()
-        self._proxy.counters.responded(101)
-        marks = b"X-Request-Id: %b\r\n%bX-GSLB-Server: %b\r\n" % (
-            self._request_id(),
-            self._proxy.region_mark,
-            server.name.encode(),
-        )
-        self._out.append(client_head(head, minor=1, chunked=False, keep_alive=True, marks=marks))
+        self._account.responded(101, server)
+        self._download.take_up(head)
+        self._download.begin(keep_alive=True, marks=self._marks(server))
         self.response_flush()
         self._upstream = None
         tunnel = Tunnel(self._proxy, self._client, upstream, self._tunnel_ended)
@@ -344,9 +300,8 @@ class Exchange:
             tunnel.from_server(early)
 
     def _tunnel_ended(self, tunnel: Tunnel) -> None:
-        self._proxy.counters.bytes_in += tunnel.bytes_in
-        self._proxy.counters.bytes_out += tunnel.bytes_out
-        self._bytes_in, self._bytes_out = tunnel.bytes_in, tunnel.bytes_out
+        self._account.received(tunnel.bytes_in)
+        self._account.sent(tunnel.bytes_out)
         self._end(False, lost=True)
 
     def client_writable(self) -> None:
@@ -364,7 +319,7 @@ class Exchange:
         self._upstream = None
         self._progress = self._proxy.time()
         server.failures += 1
-        if self._response is not None:
+        if self._download.head is not None:
             self._truncate(reason)
             return
         if failure is Failure.ENDED and reach.reused:
@@ -386,8 +341,8 @@ class Exchange:
                 idempotent=head.method in _IDEMPOTENT,
                 replayable=upload.replayable,
                 tried=reach.tried,
-                seconds=self._proxy.time() - self._begun,
-                retrying=counters.retrying - self._retrying,
+                seconds=self._proxy.time() - self._account.begun,
+                retrying=counters.retrying - self._account.retrying,
                 in_flight=counters.in_flight,
                 status=status,
             ),
@@ -397,9 +352,7 @@ class Exchange:
         )
         if verdict.next is Next.NOWHERE or (verdict.next is Next.ANOTHER and not reach.more):
             return False
-        if not self._retrying and failure is not Failure.NOT_SENT:
-            self._retrying = True
-            counters.retrying += 1
+        self._account.tries_again()
         self._progress = self._proxy.time()
         self._drop_upstream()
         if verdict.next is Next.SAME:
@@ -411,14 +364,14 @@ class Exchange:
     def request_failed(self, error: ProtocolError) -> None:
         """The client broke the protocol, or a bound, in the middle of its request."""
         self._last = True
-        if self._response is not None:
+        if self._download.head is not None:
             self._break_off("client")
         else:
             self.refuse(error.status, error.reason)
 
     def client_gone(self) -> None:
         """The client's connection is lost; there is nobody to answer."""
-        if not self._ended:
+        if not self._account.closed:
             self._proxy.counters.aborted_by_client += 1
             self._drop_upstream()
             self._end(False, ended="client", lost=True)
@@ -435,13 +388,13 @@ class Exchange:
         if upstream.took() or (client_took and self._client.write_paused):
             self._progress = now
         late = overdue(
-            age=now - self._begun,
+            age=now - self._account.begun,
             silent=now - self._progress,
             timeouts=self._timeouts,
             settings=self._settings,
             client_paused=self._client.write_paused,
             server_paused=upstream.write_paused,
-            responding=self._response is not None,
+            responding=self._download.head is not None,
             uploaded=upload.done,
             servers_turn=self._servers_turn(upstream),
         )
@@ -453,10 +406,10 @@ class Exchange:
         what all of it may take, and for the day that those timers fail."""
         timeouts, most = self._timeouts, _CONNECTING_SLACK
         most += 3 * timeouts.connect
-        if self._pool is not None:
-            most += self._pool.waiting.settings.timeout
+        if self._account.pool is not None:
+            most += self._account.pool.waiting.settings.timeout
         total = timeouts.total
-        if now - self._progress > most or (total is not None and now - self._begun > total):
+        if now - self._progress > most or (total is not None and now - self._account.begun > total):
             self._too_late("could not reach a server in time")
 
     def _give_up(self, late: Overdue) -> None:
@@ -486,7 +439,7 @@ class Exchange:
     def _too_late(self, what: str) -> None:
         region = f"region {self._proxy.region}"
         server = self._reach.server if self._upstream is not None and self._reach is not None else None
-        if self._response is not None:
+        if self._download.head is not None:
             self._truncate(what)
         else:
             whose = f", server {server.name}" if server is not None else ""
@@ -507,18 +460,20 @@ class Exchange:
     def refuse(self, status: int, reason: str, *, retry_after: int | None = None) -> None:
         """Answer with an explanation. retry_after: seconds."""
         self._drop_upstream()
-        self._proxy.counters.refused(status)
+        self._account.refused(status)
         extra = b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after
-        self._answer(status, explanation(status, reason, self._request_id().decode("ascii")), extra=extra)
+        self._answer(
+            status, explanation(status, reason, self._account.request_id.decode("ascii")), extra=extra
+        )
 
     def _answer(self, status: int, body: bytes, *, extra: bytes = b"") -> None:
         head = self.head
-        self._status = status
+        self._account.status = status
         keep_alive = self._may_keep_alive()
         response = local_response(
             status,
             body,
-            request_id=self._request_id().decode("ascii"),
+            request_id=self._account.request_id.decode("ascii"),
             region=self._proxy.region,
             keep_alive=keep_alive,
             client_minor=head.minor if head else 1,
@@ -526,16 +481,8 @@ class Exchange:
             extra=extra + self._entrance.marks,
         )
         self._client.write(response)
-        self._bytes_out = 0 if self.method == b"HEAD" else len(body)
+        self._account.bytes_out = 0 if self.method == b"HEAD" else len(body)
         self._end(keep_alive, ended="refused")
-
-    def _request_id(self) -> bytes:
-        """Of the request, or of one that could not be read."""
-        if self._going is not None:
-            return self._going.request_id
-        if not self._own_id:
-            self._own_id = new_request_id()
-        return self._own_id
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None
@@ -550,45 +497,19 @@ class Exchange:
     def _end(
         self, keep_alive: bool, *, ended: Ended = "complete", abort: bool = False, lost: bool = False
     ) -> None:
-        if self._ended:
+        account, reach = self._account, self._reach
+        if account.closed:
             return
-        self._ended = True
-        if self._proxy.access_log is not None:
-            self._record(self._proxy.access_log, ended)
-        if self._reach is not None:
-            self._reach.leave()
-        self._proxy.counters.in_flight -= 1
-        self._proxy.counters.retrying -= self._retrying
+        last, tries = (reach.last, reach.tried) if reach is not None else (None, 0)
+        account.close(ended, server=last, tries=tries)
+        if reach is not None:
+            reach.leave()
         if lost:
             return
         if abort:
-            framing = self._response.framing if self._response is not None else Framing.NONE
-            self._client.abort(reset=not (self._client_chunked or framing is Framing.LENGTH))
+            self._client.abort(reset=not self._download.counted)
         else:
             self._client.exchange_done(keep_alive)
-
-    def _record(self, log: AccessLog, ended: Ended) -> None:
-        proxy, reach = self._proxy, self._reach
-        log.write(
-            entry(
-                self.head,
-                self._going,
-                self._client.peer,
-                now=log.now(),
-                total=proxy.time() - self._begun,
-                first_byte=None if self._first_byte is None else self._first_byte - self._begun,
-                status=self._status,
-                sent=self._bytes_out,
-                received=self._bytes_in,
-                request_id=self._request_id(),
-                region=proxy.region,
-                edge=proxy.edge.name,
-                pool=self._pool.name if self._pool is not None else None,
-                server=reach.last.name if reach is not None and reach.last is not None else None,
-                tries=reach.tried if reach is not None else 0,
-                ended=ended,
-            )
-        )
 
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))

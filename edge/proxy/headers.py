@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import getrandbits
 
 from edge.forwarded import Introduction, Origin
-from edge.http1 import Framing, RequestHead, ResponseHead
+from edge.http1 import Framing, RequestHead, ResponseHead, Trailers
 from edge.route import normalise_host
 
 # RFC 9110 7.6.1 and, as every proxy does, the fields RFC 2616 13.5.1 named beside them.
@@ -39,6 +39,7 @@ _CLAIMS = (
 )
 _OF_REQUESTS = frozenset((*_HOP_BY_HOP, *_CLAIMS, b"host", b"expect", b"x-request-id"))
 _OF_RESPONSES = frozenset((*_HOP_BY_HOP, b"x-request-id", b"x-gslb-region", b"x-gslb-server"))
+_TRACE = frozenset((b"traceparent", b"tracestate"))
 _KEPT_NAMED = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE_PARENT = re.compile(
@@ -110,6 +111,8 @@ def _is_dropped(name: bytes) -> bool:
 
 def _kept_of_request(head: RequestHead) -> list[bytes]:
     named = _named(head.connection)
+    if not _is_traced(head):
+        named = (named or frozenset()) | _TRACE
     kept: list[bytes] = []
     for name, field in zip(head.names, head.fields, strict=True):
         dropped = _dropped.get(name)
@@ -118,6 +121,11 @@ def _kept_of_request(head: RequestHead) -> list[bytes]:
         if not dropped and (not named or name not in named):
             kept.append(b"%b: %b\r\n" % field)
     return kept
+
+
+def request_trailers(trailers: Trailers) -> Trailers:
+    """Those that travel on to a server: what the edge alone says in a head, nobody says behind a body."""
+    return [field for field in trailers if not _is_dropped(field[0].lower())] if trailers else trailers
 
 
 def _named(connection: tuple[bytes, ...]) -> frozenset[bytes] | None:
@@ -144,7 +152,7 @@ def server_head(head: RequestHead, going: Going, *, via: bytes, fallback_host: b
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     if head.expects_continue:
         parts.append(b"Expect: 100-continue\r\n")
-    if b"traceparent" not in head.names or not _is_traced(head):
+    if not _is_traced(head):
         parts.append(_new_trace_parent(going.request_id))
     parts.append(going.lines)
     parts.append(b"X-Request-Id: %b\r\nVia: 1.%d %b\r\n\r\n" % (going.request_id, head.minor, via))
@@ -153,6 +161,8 @@ def server_head(head: RequestHead, going: Going, *, via: bytes, fallback_host: b
 
 def _is_traced(head: RequestHead) -> bool:
     """Whether a trace came with the request (W3C Trace Context 3.2); it is passed on as it is."""
+    if b"traceparent" not in head.names:
+        return False
     parents = head.values(b"traceparent")
     return len(parents) == 1 and _TRACE_PARENT.fullmatch(parents[0]) is not None
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from edge.access_log import AccessLog
 from edge.counters import Counters
 from edge.forwarded import TrustedProxies
-from edge.http1.limits import DEFAULT_LIMITS, Limits
+from edge.http1.limits import Limits
 from edge.pool import Pools, PoolState, ServerState
 from edge.proxy.complaints import Complaints
 from edge.proxy.downstream import Downstream
@@ -20,12 +22,15 @@ from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
 from edge.proxy_protocol import ProxyHeader
 from edge.route import RouteTable
-from edge.tls.servers import context_to_servers, expected_name
+from edge.serving import Serving, prepare
+from edge.tls.servers import expected_name
 from gslb.fleet import Edge, Fleet, Listener
+from gslb.fleet_edge import EdgeSettings
 
 _SLOWEST_TICK = 1.0
 _FASTEST_TICK = 0.02
 _MOST_TURNED_AWAY = 1000  # connections over the limit that hear why; those beyond are just closed
+_FIRST_REQUEST = 1.0  # seconds that a connection without one yet is waited for when the edge leaves
 
 
 class Proxy:
@@ -33,7 +38,18 @@ class Proxy:
 
     Time limits are looked after by one coarse tick for all connections, so they hold to within a tick: a
     second, or a quarter of the shortest limit if that is less.
+
+    What it serves by is replaced as a whole (`use`), between two callbacks. Connections ask for it when a
+    request begins; that request then keeps the settings and the pool that it began with.
     """
+
+    fleet: Fleet
+    edge: Edge
+    settings: EdgeSettings
+    health_path: bytes
+    limits: Limits
+    trusted: TrustedProxies
+    routes: RouteTable
 
     def __init__(
         self,
@@ -44,19 +60,7 @@ class Proxy:
         access_log: AccessLog | None = None,
     ) -> None:
         """Raises TlsError when a file for TLS to servers cannot be used."""
-        self.fleet = fleet
-        self.edge = edge
         self.region = edge.region
-        self.settings = settings = fleet.edge
-        self.health_path = settings.health_path.encode()
-        self.limits = Limits(
-            request_line=settings.max_request_line_bytes,
-            head=settings.max_header_bytes,
-            fields=settings.max_header_fields,
-            trailer=min(settings.max_header_bytes, DEFAULT_LIMITS.trailer),
-        )
-        self.trusted = TrustedProxies(settings.trusted_proxies)
-        self.routes = RouteTable(fleet.routes)
         self.pools = pools
         self.access_log = access_log
         self.loop = loop
@@ -69,18 +73,37 @@ class Proxy:
         self.via_token = f" {edge.name},".lower().encode()
         self.region_mark = f"X-GSLB-Region: {edge.region}\r\n".encode()
         self.connections: set[Downstream] = set()
+        self.connections_elsewhere = 0  # those of other processes of this edge, as of a moment ago
         self._by_address: Counter[str] = Counter()
-        self._contexts = {
-            name: context_to_servers(pool.tls) for name, pool in fleet.pools.items() if pool.tls is not None
-        }
+        self._entrances: WeakSet[Entrance] = WeakSet()
         self._turned_away: set[Downstream] = set()
         self._emptied = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
-        self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, _shortest_limit(fleet) / 4))
+        self._take(prepare(fleet, edge))
+
+    def use(self, serving: Serving) -> None:
+        """Serve by this from the next request on; nothing that is under way is disturbed."""
+        gone = self.pools.use(serving.fleet, serving.region, self.time())
+        self._take(serving)
+        # Now requests go on, and the next ones begin: they must find all in its place.
+        for pool in gone:
+            pool.retire()
+        self.pools.serve_waiting()
+
+    def _take(self, serving: Serving) -> None:
+        self.fleet, self.edge = serving.fleet, serving.edge
+        self.settings = serving.settings
+        self.health_path = serving.settings.health_path.encode()
+        self.limits, self.trusted, self.routes = serving.limits, serving.trusted, serving.routes
+        self.pools.secure(serving.contexts)
+        for entrance in self._entrances:
+            entrance.use(serving.trusted, serving.settings.tls)
+        self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, serving.shortest_limit / 4))
 
     def protocol(self, listener: Listener) -> Callable[[ProxyHeader | None], Downstream]:
         """What makes the protocols of the connections through one listener."""
         entrance = Entrance(listener, self.trusted, self.settings.tls)
+        self._entrances.add(entrance)
         return partial(Downstream, self, entrance)
 
     def server_tls(self, pool: PoolState, server: ServerState) -> dict[str, Any]:
@@ -88,8 +111,7 @@ class Proxy:
         tls = pool.pool.tls
         if tls is None:
             return {}
-        name = expected_name(tls, server.server.address.host)
-        return {"ssl": self._contexts[pool.name], "server_hostname": name}
+        return {"ssl": pool.context, "server_hostname": expected_name(tls, server.server.address.host)}
 
     def admit(self, connection: Downstream) -> str:
         """Take on a new connection; why not, when the edge or the client has as many as it may."""
@@ -97,7 +119,7 @@ class Proxy:
         settings, address = self.settings, connection.peer.address
         each = settings.max_connections_per_client
         reason = ""
-        if len(self.connections) >= settings.max_connections:
+        if len(self.connections) + self.connections_elsewhere >= settings.max_connections:
             most = settings.max_connections
             reason = f"region {self.region} has {most} connections at this edge, its limit"
             self.complain("too many connections", limit=most)
@@ -153,24 +175,31 @@ class Proxy:
     async def drain(self, timeout: float) -> int:
         """Finish what is in flight and take on nothing new; how many connections had to be cut off.
 
-        Idle connections are closed at once, others say `Connection: close` with their response.
+        Idle connections are closed at once, others say `Connection: close` with their response. A client
+        that has just connected is about to ask, and would take a closed door for an error: it is waited for.
         """
         self.draining = self.leaving = True
         self.pools.close_idle()
         for connection in tuple(self.connections):
+            if connection.asked:
+                connection.close_if_idle()
+        patience = min(_FIRST_REQUEST, timeout)
+        await self._wait_until_empty(patience)
+        for connection in tuple(self.connections):
             connection.close_if_idle()
-        try:
-            async with asyncio.timeout(timeout):
-                while self.connections:
-                    self._emptied.clear()
-                    await self._emptied.wait()
-        except TimeoutError:
-            pass
+        await self._wait_until_empty(timeout - patience)
         left = tuple(self.connections)
         cut_off = sum(connection.busy for connection in left)
         for connection in (*left, *self._turned_away):
             connection.abort()
         return cut_off
+
+    async def _wait_until_empty(self, timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.connections:
+                    self._emptied.clear()
+                    await self._emptied.wait()
 
     def stop(self) -> None:
         """Forget the clock and all connections to servers."""
@@ -178,17 +207,3 @@ class Proxy:
             self._ticking.cancel()
             self._ticking = None
         self.pools.close_idle()
-
-
-def _shortest_limit(fleet: Fleet) -> float:
-    """The shortest time that anything may take here, in seconds."""
-    settings = fleet.edge
-    limits = [settings.header_timeout, settings.body_timeout, settings.write_timeout, settings.idle_timeout]
-    limits.append(settings.tunnel_timeout)
-    for timeouts in (settings.timeouts, *(route.timeouts for route in fleet.routes)):
-        if timeouts is not None:
-            limits += (timeouts.first_byte, timeouts.idle)
-            limits += () if timeouts.total is None else (timeouts.total,)
-    for pool in fleet.pools.values():
-        limits += (pool.connections.idle_timeout, pool.queue.timeout)
-    return min(limits)

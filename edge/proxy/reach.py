@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge.pool import PoolState, ServerState
 from edge.proxy.upstream import Upstream
-from gslb.fleet import Timeouts
+from gslb.fleet import SocketAddress, Timeouts
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Peer
@@ -37,7 +38,7 @@ class Seeker(Protocol):
 class Reach:
     """Walks along the candidates, never to the same server twice, and waits where all are busy.
 
-    Invariant: `server` is the one whose `in_flight` counts this exchange.
+    Invariant: `server` is the one that this exchange has entered.
     reused: whether the connection was an idle one, which the server may have been about to close.
     tried: servers so far.
     """
@@ -134,7 +135,7 @@ class Reach:
         self._pool.waiting.leave(self)
         server, self.server = self.server, None
         if server is not None:
-            server.in_flight -= 1
+            server.leave()
             if self._pool.waiting:
                 self._pool.waiting.serve()
 
@@ -143,8 +144,7 @@ class Reach:
             self._proxy.counters.retries += 1
         self._been.append(server)
         self.server = server
-        server.in_flight += 1
-        server.requests += 1
+        server.enter()
         while (idle := server.take_idle()) is not None:
             assert isinstance(idle, Upstream)
             if idle.usable:
@@ -161,15 +161,18 @@ class Reach:
     async def _open(self, server: ServerState) -> None:
         proxy, pool = self._proxy, self._pool
         address = server.server.address
-        shared = pool.pool.proxy_protocol is None
-        secured = proxy.server_tls(pool, server)
+        # How servers are spoken to may change while this one is waited for.
+        version, secured, begun = pool.pool.proxy_protocol, proxy.server_tls(pool, server), proxy.time()
         timed_out = False
         try:
             async with asyncio.timeout(self._timeouts.connect):
+                where: dict[str, Any] = {"host": address.host, "port": address.port}
+                if version is not None:
+                    # Before TLS begins, as servers expect it.
+                    where = {"sock": await _opened(proxy.loop, address, self._peer.preface(version))}
                 _, upstream = await proxy.loop.create_connection(
-                    lambda: Upstream(server, proxy.limits, shared=shared, now=proxy.time()),
-                    address.host,
-                    address.port,
+                    lambda: Upstream(server, proxy.limits, shared=version is None, now=begun),
+                    **where,
                     **secured,
                 )
         except TimeoutError:
@@ -184,8 +187,6 @@ class Reach:
         else:
             self._connecting = None
             if upstream.usable:
-                if pool.pool.proxy_protocol is not None:
-                    upstream.write(self._peer.preface(pool.pool.proxy_protocol))
                 self._seeker.reached(upstream)
                 return
             # Its end was read before this task went on. Nothing was sent, so any request may go elsewhere.
@@ -197,3 +198,18 @@ class Reach:
             proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
         finally:
             self.next(timed_out=timed_out)
+
+
+async def _opened(loop: asyncio.AbstractEventLoop, address: SocketAddress, preface: bytes) -> socket.socket:
+    """A connection that begins with `preface`. Raises OSError."""
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, where = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setblocking(False)
+        await loop.sock_connect(opened, where)
+        await loop.sock_sendall(opened, preface)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

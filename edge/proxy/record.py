@@ -1,4 +1,4 @@
-"""What the access log is told of an exchange once it has ended: one place turns its facts into an entry. Pure."""
+"""Turns what an exchange knows at its end into what the access log is told of it. Pure."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Board:
     def create(cls, layout: Layout, generation: int = 1) -> Board:
         """A board of zeros. Raises BoardError when there is no memory for it."""
         try:
-            fd = _nameless_file(layout.words * WORD)
+            fd = nameless_file(layout.words * WORD)
         except OSError as error:
             raise BoardError(f"no memory to share between workers: {error.strerror}") from error
         header = (MAGIC, VERSION, layout.digest, generation, layout.words)
@@ -174,7 +174,7 @@ def _common_rows(layout: Layout, before: Layout) -> list[tuple[int, int]]:
     return [(row, old[name]) for name, row in layout.row_of.items() if name in old]
 
 
-def _nameless_file(size: int) -> int:
+def nameless_file(size: int) -> int:
     """A descriptor of `size` zero bytes of memory, closed on exec unless it is passed on."""
     if sys.platform == "linux":
         fd = os.memfd_create("gslb-edge")

@@ -87,9 +87,10 @@ def _advise_on_probes(findings: Findings, path: KeyPath, edge: Edge, fleet: Flee
         if not any(_reaches(probe, listener.address) for probe in edge.probe.values()):
             continue
         place: KeyPath = (*path[:2], "check")
-        if listener.redirect:
-            hint = "let `probe` (or `port`) name a listener that serves"
-            message = f"DNS nodes probe {listener}, which answers with redirects only"
+        # A listener with `redirect` answers the health path all the same.
+        if listener.redirect and not check.tls and check.path.partition("?")[0] != fleet.edge.health_path:
+            hint = "let the check ask for that path, or let `probe` (or `port`) name a listener that serves"
+            message = f"DNS nodes probe {listener}, which redirects whatever is not edge.health_path"
             findings.warn(path, _without_socket(findings, path, message, listener), hint, key=True)
         elif listener.tls and not check.tls:
             hint = "name a check with `tls: true`, or another listener as `probe`"

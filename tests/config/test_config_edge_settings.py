@@ -396,8 +396,9 @@ HTTP_CHECK = GOOD.replace("type: tcp,", "type: http,").replace(
             HTTP_CHECK.replace(
                 EDGES, 'edges: [{addresses: [192.0.2.1], listen: {address: "0.0.0.0:80", redirect: true}}]'
             ),
-            "20:13: regions.east.edges[0]: DNS nodes probe 0.0.0.0:80, which answers with redirects only; "
-            "let `probe` (or `port`) name a listener that serves",
+            "20:13: regions.east.edges[0]: DNS nodes probe 0.0.0.0:80, which redirects whatever is not "
+            "edge.health_path; let the check ask for that path, or let `probe` (or `port`) name a listener "
+            "that serves",
         ),
         (
             with_edge(PAIR, text=HTTP_CHECK.replace("type: http,", "type: http, tls: true,")),
@@ -432,6 +433,12 @@ HTTP_CHECK = GOOD.replace("type: tcp,", "type: http,").replace(
 )
 def test_what_is_unwise_is_warned_of(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in warnings(tmp_path, text)
+
+
+def test_a_listener_that_redirects_may_be_asked_for_the_health_path(tmp_path: Path) -> None:
+    asking = HTTP_CHECK.replace("type: http,", "type: http, path: /.gslb/health,")
+    redirecting = 'edges: [{addresses: [192.0.2.1], listen: {address: "0.0.0.0:80", redirect: true}}]'
+    assert warnings(tmp_path, asking.replace(EDGES, redirecting)) == []
 
 
 def test_a_wise_edge_is_warned_of_nothing(tmp_path: Path) -> None:

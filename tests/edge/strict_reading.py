@@ -16,11 +16,11 @@ DIGITS = frozenset(string.digits.encode())
 OWS = b" \t"
 
 
-class NotStrictlyHttp(ValueError):
+class NotStrictlyHttpError(ValueError):
     """From here on these bytes are nothing that everybody reads in one way."""
 
 
-class Incomplete(Exception):
+class IncompleteError(Exception):
     """More bytes must come."""
 
 
@@ -57,24 +57,25 @@ class Read:
 def _line(data: bytes, at: int) -> tuple[bytes, int]:
     end = data.find(b"\n", at)
     line = data[at : end if end >= 0 else len(data)]
-    if any((byte < 0x20 and byte not in b"\t\r") or byte == 0x7F for byte in line) or b"\r" in line[:-1]:
-        raise NotStrictlyHttp("a control byte")
+    controls = [byte for byte in line if (byte < 0x20 and byte not in b"\t\r") or byte == 0x7F]
+    if controls or b"\r" in line[:-1]:
+        raise NotStrictlyHttpError("a control byte")
     if end < 0:
-        raise Incomplete
+        raise IncompleteError
     if not line.endswith(b"\r"):
-        raise NotStrictlyHttp("a bare LF")
+        raise NotStrictlyHttpError("a bare LF")
     return line[:-1], end + 1
 
 
 def _fields(data: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int]:
-    fields = []
+    fields: list[tuple[bytes, bytes]] = []
     while True:
         line, at = _line(data, at)
         if not line:
             return fields, at
         name, colon, value = line.partition(b":")
         if not colon or not name or not TOKEN.issuperset(name):
-            raise NotStrictlyHttp(f"no field: {line!r}")
+            raise NotStrictlyHttpError(f"no field: {line!r}")
         fields.append((name, value.strip(OWS)))
 
 
@@ -85,7 +86,7 @@ def _chunked(message: Read, data: bytes, at: int) -> None:
         size, _, _ = line.partition(b";")
         size = size.rstrip(OWS)
         if not size or not HEX.issuperset(size) or len(size) > 16:
-            raise NotStrictlyHttp(f"no chunk size: {line!r}")
+            raise NotStrictlyHttpError(f"no chunk size: {line!r}")
         count = int(size, 16)
         if not count:
             break
@@ -93,11 +94,11 @@ def _chunked(message: Read, data: bytes, at: int) -> None:
         message.body += piece
         at += count
         if len(piece) < count or len(data) == at:
-            raise Incomplete
+            raise IncompleteError
         if not b"\r\n".startswith(data[at : at + 2]):
-            raise NotStrictlyHttp("a chunk of another length")
+            raise NotStrictlyHttpError("a chunk of another length")
         if len(data) == at + 1:
-            raise Incomplete
+            raise IncompleteError
         at += 2
     _, message.end = _fields(data, at)
     message.complete = True
@@ -107,7 +108,7 @@ def _length(message: Read, data: bytes, at: int) -> None:
     values = set(message.listed(b"content-length"))
     (value,) = values if len(values) == 1 else (b"x",)
     if not value or not DIGITS.issuperset(value):
-        raise NotStrictlyHttp("no length")
+        raise NotStrictlyHttpError("no length")
     message.body = data[at : at + int(value)]
     message.end = at + int(value)
     message.complete = len(message.body) == int(value)
@@ -118,7 +119,7 @@ def _framed(message: Read, data: bytes, at: int) -> bool:
     codings = message.listed(b"transfer-encoding")
     if codings:
         if codings != [b"chunked"] or message.get(b"content-length") or b"HTTP/1.0" in message.start:
-            raise NotStrictlyHttp("not simply chunked")
+            raise NotStrictlyHttpError("not simply chunked")
         _chunked(message, data, at)
     elif message.get(b"content-length"):
         _length(message, data, at)
@@ -128,20 +129,20 @@ def _framed(message: Read, data: bytes, at: int) -> bool:
 
 
 def read_request(data: bytes, at: int) -> Read:
-    """The request at `at`, perhaps with a part of its body only. Raises NotStrictlyHttp, Incomplete."""
+    """The request at `at`, perhaps with a part of its body. Raises NotStrictlyHttpError, IncompleteError."""
     line, at = _line(data, at)
     start = line.split(b" ")
     if len(start) != 3 or start[2] not in (b"HTTP/1.0", b"HTTP/1.1") or not all(start):
-        raise NotStrictlyHttp(f"no request line: {line!r}")
+        raise NotStrictlyHttpError(f"no request line: {line!r}")
     if not TOKEN.issuperset(start[0]) or not all(0x21 <= byte <= 0x7E for byte in start[1]):
-        raise NotStrictlyHttp(f"no request line: {line!r}")
+        raise NotStrictlyHttpError(f"no request line: {line!r}")
     fields, at = _fields(data, at)
     message = Read(start, fields, end=at)
     try:
         _framed(message, data, at)
-    except Incomplete:
+    except IncompleteError:
         message.complete = False
-    except NotStrictlyHttp:
+    except NotStrictlyHttpError:
         if message.complete:
             raise  # the head itself; what came of a broken body may have been passed on
     return message
@@ -156,7 +157,7 @@ def requests_in(data: bytes) -> list[Read]:
             at += 2  # RFC 9112 2.2: one empty line may come before a request
         try:
             message = read_request(data, at)
-        except (NotStrictlyHttp, Incomplete):
+        except (NotStrictlyHttpError, IncompleteError):
             break
         found.append(message)
         if not message.complete or message.last or message.start[0] == b"CONNECT":
@@ -170,9 +171,9 @@ def read_response(data: bytes, at: int, method: bytes, *, closed: bool) -> Read:
     line, at = _line(data, at)
     start = line.split(b" ", 2)
     if len(start) < 2 or start[0] not in (b"HTTP/1.0", b"HTTP/1.1"):
-        raise NotStrictlyHttp(f"no status line: {line!r}")
+        raise NotStrictlyHttpError(f"no status line: {line!r}")
     if len(start[1]) != 3 or not DIGITS.issuperset(start[1]) or not b"100" <= start[1] <= b"599":
-        raise NotStrictlyHttp(f"no status: {line!r}")
+        raise NotStrictlyHttpError(f"no status: {line!r}")
     fields, at = _fields(data, at)
     message = Read(start, fields, end=at)
     if message.status < 200 or message.status in (204, 304) or method == b"HEAD":
@@ -181,13 +182,13 @@ def read_response(data: bytes, at: int, method: bytes, *, closed: bool) -> Read:
         if not _framed(message, data, at):
             message.body, message.end, message.complete = data[at:], len(data), closed
             message.until_close = True
-    except Incomplete:
+    except IncompleteError:
         message.complete = False
     return message
 
 
 def responses_in(data: bytes, methods: Sequence[bytes], *, closed: bool) -> list[Read]:
-    """All final responses; interim ones are read over. Raises NotStrictlyHttp.
+    """All final responses; interim ones are read over. Raises NotStrictlyHttpError.
 
     methods: of the requests, in order; a response beyond them is read as one to GET.
     """
@@ -196,6 +197,9 @@ def responses_in(data: bytes, methods: Sequence[bytes], *, closed: bool) -> list
     while at < len(data):
         method = methods[len(found)] if len(found) < len(methods) else b"GET"
         message = read_response(data, at, method, closed=closed)
+        if method == b"HEAD" and message.last and message.status >= 400 and message.end < len(data):
+            # The method of a request that could not be read is not known to who refuses it.
+            message = read_response(data, at, b"GET", closed=closed)
         at = message.end if message.complete else len(data)
         if message.status >= 200:
             found.append(message)

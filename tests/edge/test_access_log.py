@@ -194,7 +194,7 @@ def test_no_request_can_split_or_forge_a_json_line(several):
         assert said["server"] == (None if entry.server == "-" else entry.server)
         assert (said["status"], said["sent"], said["received"]) == (entry.status, entry.sent, entry.received)
         assert said["first_byte"] == entry.first_byte
-        assert abs(datetime.fromisoformat(said["time"]).timestamp() - entry.moment) <= 0.001
+        assert abs(datetime.fromisoformat(said["time"]).timestamp() - entry.moment) < 0.0011
 
 
 # Where lines go.

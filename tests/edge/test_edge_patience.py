@@ -41,9 +41,9 @@ async def test_a_server_that_closes_at_once_is_passed_over_whatever_the_method(
 ) -> None:
     connected = 0
 
-    async def connect(*arguments: Any) -> Any:
+    async def connect(*arguments: Any, **options: Any) -> Any:
         nonlocal connected
-        transport, protocol = await asyncio.get_running_loop().create_connection(*arguments)
+        transport, protocol = await asyncio.get_running_loop().create_connection(*arguments, **options)
         connected += 1
         if connected == 1:
             protocol.eof_received()  # uvloop reads it before the task that connected goes on
@@ -61,12 +61,12 @@ async def test_a_server_that_closes_at_once_is_passed_over_whatever_the_method(
 async def test_whatever_goes_wrong_while_connecting_the_next_server_is_tried(stage: Stage) -> None:
     connected = 0
 
-    async def connect(*arguments: Any) -> Any:
+    async def connect(*arguments: Any, **options: Any) -> Any:
         nonlocal connected
         connected += 1
         if connected == 1:
             raise RuntimeError("nobody thought of this")
-        return await asyncio.get_running_loop().create_connection(*arguments)
+        return await asyncio.get_running_loop().create_connection(*arguments, **options)
 
     origins = [await stage.origin(answering(ok())) for _ in range(2)]
     proxy = await stage.one_pool(*origins)
@@ -79,7 +79,7 @@ async def test_a_log_that_cannot_be_written_costs_no_request(stage: Stage) -> No
         def warning(self, event: str, **details: Any) -> None:
             raise BrokenPipeError(event)
 
-    async def refuse(*arguments: Any) -> Any:
+    async def refuse(*arguments: Any, **options: Any) -> Any:
         raise ConnectionRefusedError
 
     origin = await stage.origin(answering(ok()))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
+from edge_file import COMMAND, ENVIRONMENT, free_port
 from edge_stage import (
     REGION,
     Origin,
@@ -30,8 +29,10 @@ from edge_stage import (
 
 from edge.admin import edge_app
 from edge.counters import Counters
+from edge.identity import edge_of
+from edge.listeners import bind
 from edge.pool import Pools
-from edge.process import EdgeProcess, bind, edge_of
+from edge.process import EdgeProcess
 from edge.report import make_report, read
 from gslb.admin.listener import AdminServer
 from gslb.clock import SystemClock
@@ -289,16 +290,6 @@ routes:
   - {{path: /, pool: web}}
 edge: {{lame_duck: {lame_duck}}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-COMMAND = (sys.executable, "-c", "from edge.cli import main; main()")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 async def test_the_command_serves_says_when_and_leaves_on_sigterm_at_once_on_the_second(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from edge_bench import Bench
 from edge_stage import Stage, answering, ok, read_message
 
@@ -28,7 +31,6 @@ class Logged(Bench):
         super().__init__(**settings)
         self._file = directory / "access.log"
         self.clock = FakeClock()
-        self.began = self.clock.now()
         self.proxy.access_log = AccessLog(Settings(AccessLogFormat.JSON, str(self._file)), self.clock)
 
     def ask(self, request: bytes) -> None:
@@ -239,3 +241,24 @@ async def test_every_request_of_a_connection_has_its_line(stage: Stage, tmp_path
     proxy.access_log.close()
     words = [line.split() for line in log.read_text().splitlines()]
     assert [(line[6], line[8], line[9]) for line in words] == [(f"/{n}", "200", "5") for n in range(3)]
+
+
+async def test_the_version_of_tls_is_told(stage: Stage, tmp_path: Path) -> None:
+    proxy = await stage.one_pool(await stage.origin(answering(ok())))
+    log = tmp_path / "access.log"
+    proxy.access_log = AccessLog(Settings(AccessLogFormat.JSON, str(log)), FakeClock())
+    authority, ours = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(ours)
+    theirs = ssl.create_default_context()
+    authority.configure_trust(theirs)
+    connected = proxy.protocol(proxy.edge.listen[0])
+    server = await asyncio.get_running_loop().create_server(lambda: connected(None), "127.0.0.1", 0, ssl=ours)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=theirs, server_hostname="localhost")
+    writer.write(GET)
+    assert (await read_message(reader)).status == 200
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    proxy.access_log.close()
+    assert json.loads(log.read_text())["tls"] == "1.3"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -27,7 +27,9 @@ async def echo(connection: ServerConnection) -> None:
 
 
 @asynccontextmanager
-async def sockets_behind(stage: Stage, handler: Callable[[ServerConnection], object]) -> AsyncIterator[Proxy]:
+async def sockets_behind(
+    stage: Stage, handler: Callable[[ServerConnection], Awaitable[None]]
+) -> AsyncIterator[Proxy]:
     """A WebSocket server behind an edge."""
     async with serve(handler, "127.0.0.1", 0, max_size=2**24) as server:
         address = SocketAddress(*server.sockets[0].getsockname()[:2])
@@ -261,7 +263,8 @@ def test_a_switch_to_one_of_several_is_taken_in_any_spelling() -> None:
     "refusal",
     [
         ok(b"not today"),
-        b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+        b"Content-Length: 2\r\n\r\nno",
     ],
     ids=["200", "426"],
 )

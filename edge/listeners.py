@@ -1,0 +1,250 @@
+"""The sockets that an edge listens on: bound, exchanged and given up without a connection being lost.
+
+Every listening socket is held twice, by a duplicate that a server accepts from and by the original here. So a
+server can be replaced over the same queue of waiting connections, and that queue can be emptied to the last
+before the socket goes: the kernel resets whoever is still in it then.
+
+Sockets are bound with SO_REUSEPORT: a successor, or another process of the same user, may listen beside this
+one, and the kernel gives each connection to one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+
+from edge.proxy.acceptor import Acceptor
+from edge.proxy.proxy import Proxy
+from gslb.errors import GslbError
+from gslb.fleet import EdgeSettings, Listener, SocketAddress
+
+_BACKLOG = 4096
+_LAST_TURNS = 8
+_LAST_HANDSHAKES = 1.0  # seconds for those that were taken over last
+
+
+def bind(address: SocketAddress) -> socket.socket:
+    """A socket bound for listening; raises GslbError naming the address when that is impossible."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise GslbError(f"cannot listen on {address}: {error.strerror}") from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind(where)
+    except OSError as error:
+        bound.close()
+        raise GslbError(
+            f"cannot listen on {address}: {error.strerror}",
+            hint="does another program listen there, or does the port need privileges?",
+        ) from error
+    return bound
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All that a server is made by; one with other terms takes its place. context: None without TLS.
+
+    handshake, shutdown: seconds for TLS and a PROXY header to begin, and for TLS to end; 0 where neither is.
+    """
+
+    listener: Listener
+    context: ssl.SSLContext | None
+    handshake: float = 0.0
+    shutdown: float = 0.0
+
+
+def terms(listener: Listener, settings: EdgeSettings, context: ssl.SSLContext | None) -> Terms:
+    """context: for the listeners with TLS."""
+    if not listener.tls and not listener.proxy_protocol:
+        return Terms(listener, None)
+    return Terms(listener, context if listener.tls else None, settings.header_timeout, settings.write_timeout)
+
+
+@dataclass(slots=True, eq=False)
+class Bound:
+    """One socket, and what accepts from it; None: nothing does yet. fresh: it was bound for this."""
+
+    terms: Terms
+    socket: socket.socket
+    fresh: bool
+    server: asyncio.Server | Acceptor | None = None
+
+    @property
+    def address(self) -> SocketAddress:
+        return SocketAddress(*self.socket.getsockname()[:2])
+
+
+class Listeners:
+    """Those of one edge. Call `prepare`, `begin` and then `use`, or `give_up` when anything went wrong."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._bound: list[Bound] = []
+        self._taking: set[asyncio.Task[None]] = set()
+
+    @property
+    def addresses(self) -> tuple[SocketAddress, ...]:
+        """Where clients are served, with the ports that the kernel chose."""
+        return tuple(each.address for each in self._bound)
+
+    def prepare(self, wanted: Iterable[Terms]) -> list[Bound]:
+        """A socket for each; raises GslbError when one cannot be bound, and then none is."""
+        had = list(self._bound)
+        prepared: list[Bound] = []
+        try:
+            for each in wanted:
+                old = next((one for one in had if one.terms.listener.address == each.listener.address), None)
+                if old is None:
+                    prepared.append(Bound(each, bind(each.listener.address), fresh=True))
+                    continue
+                had.remove(old)
+                same = old.terms == each
+                prepared.append(old if same else Bound(each, old.socket, fresh=False))
+        except BaseException:
+            _close_fresh(prepared)
+            raise
+        return prepared
+
+    async def begin(self, prepared: Iterable[Bound]) -> None:
+        """Accept on them from now on. Raises GslbError when one cannot be listened on."""
+        for each in prepared:
+            if each.server is None:
+                try:
+                    each.server = await self._serve(each)
+                except OSError as error:
+                    where = each.terms.listener.address
+                    raise GslbError(f"cannot listen on {where}: {error.strerror}") from error
+
+    def give_up(self, prepared: Iterable[Bound]) -> None:
+        """They are not wanted after all; those in use before go on."""
+        new = [each for each in prepared if each not in self._bound]
+        for each in new:
+            if each.server is not None:
+                each.server.close()
+                self._finish(each.server)
+        _close_fresh(new)
+
+    def use(self, prepared: list[Bound]) -> None:
+        """These are the listeners; the others end, but nobody who is connected or waits to be accepted."""
+        before, self._bound = self._bound, prepared
+        kept = {id(each.socket) for each in prepared}
+        for each in prepared:
+            each.fresh = False
+        for each in before:
+            if each in prepared:
+                continue
+            if id(each.socket) in kept:
+                assert each.server is not None
+                each.server.close()
+                self._finish(each.server)
+            else:
+                self._leave(each)
+
+    async def close(self) -> None:
+        """Accept whoever waits, then nobody. Returns when the last ones' first bytes have been read."""
+        self.use([])
+        if self._taking:
+            await asyncio.wait(self._taking, timeout=_LAST_HANDSHAKES)
+        for task in tuple(self._taking):
+            task.cancel()
+        await asyncio.gather(*self._taking, return_exceptions=True)
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
+
+    def _leave(self, bound: Bound) -> None:
+        """End a listener whose socket goes too. Who comes between the two is reset: so nothing is awaited."""
+        if bound.server is not None:
+            bound.server.close()
+            for accepted, peer in _waiting(bound.socket):
+                if isinstance(bound.server, Acceptor):
+                    bound.server.introduce(accepted, peer)
+                else:
+                    self._take(self._connect(bound.terms, accepted))
+            self._finish(bound.server)
+        bound.socket.close()
+
+    def _finish(self, server: asyncio.Server | Acceptor) -> None:
+        if isinstance(server, Acceptor):
+            self._take(server.finish())
+
+    def _take(self, work: Coroutine[None, None, None]) -> None:
+        task = self._proxy.loop.create_task(work, name="the last of a listener")
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    async def _connect(self, by: Terms, accepted: socket.socket) -> None:
+        connected, secured = self._proxy.protocol(by.listener), by.context is not None
+        try:
+            await self._proxy.loop.connect_accepted_socket(
+                lambda: connected(None),
+                accepted,
+                ssl=by.context,
+                ssl_handshake_timeout=by.handshake if secured else None,
+                ssl_shutdown_timeout=by.shutdown if secured else None,
+            )
+        except OSError:
+            # It is gone, or does not speak TLS.
+            with contextlib.suppress(OSError):
+                accepted.close()
+
+    async def _serve(self, bound: Bound) -> asyncio.Server | Acceptor:
+        proxy, by = self._proxy, bound.terms
+        connected = proxy.protocol(by.listener)
+        # Two descriptors of one socket, so that either may be closed.
+        accepting = bound.socket.dup()
+        accepting.setblocking(False)
+        try:
+            if by.listener.proxy_protocol:
+                accepting.listen(_BACKLOG)
+                return Acceptor(
+                    proxy.loop,
+                    accepting,
+                    connected,
+                    trusts=lambda address: proxy.trusted.has(address),
+                    context=by.context,
+                    timeout=by.handshake,
+                    shutdown_timeout=by.shutdown,
+                    complain=proxy.complain,
+                )
+            return await proxy.loop.create_server(
+                lambda: connected(None),
+                sock=accepting,
+                backlog=_BACKLOG,
+                ssl=by.context,
+                ssl_handshake_timeout=by.handshake if by.context else None,
+                ssl_shutdown_timeout=by.shutdown if by.context else None,
+            )
+        except BaseException:
+            accepting.close()
+            raise
+
+
+def _close_fresh(bound: Iterable[Bound]) -> None:
+    for each in bound:
+        if each.fresh:
+            each.socket.close()
+
+
+def _waiting(listening: socket.socket) -> Iterator[tuple[socket.socket, str]]:
+    """Empties the queue of those whom the kernel has accepted: a connection, and where it comes from."""
+    while True:
+        try:
+            accepted, peer = listening.accept()
+        except (ConnectionError, InterruptedError):
+            continue
+        except OSError:
+            return  # there is nobody left, or no descriptor
+        accepted.setblocking(False)
+        yield accepted, str(peer[0])

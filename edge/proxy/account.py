@@ -1,0 +1,126 @@
+"""What one request counts as: in the edge's counters, in a pool's statistics, in the access log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.access_lines import Ended
+from edge.pool import PoolState, ServerState
+from edge.proxy.headers import Going, new_request_id
+from edge.proxy.record import entry
+
+if TYPE_CHECKING:
+    from edge.http1.events import RequestHead
+    from edge.proxy.entrance import Peer
+    from edge.proxy.proxy import Proxy
+
+
+class Account:
+    """Opened with a request, closed once with its end. Invariant: while it is open, the edge's `in_flight`
+    counts it, and `retrying` if it was tried again.
+
+    begun: loop time. way: once it is known. pool: of its route. status: of the response, 0 before.
+    """
+
+    __slots__ = (
+        "_head",
+        "_own_id",
+        "_peer",
+        "_proxy",
+        "begun",
+        "bytes_in",
+        "bytes_out",
+        "closed",
+        "first_byte",
+        "pool",
+        "retrying",
+        "status",
+        "way",
+    )
+
+    def __init__(self, proxy: Proxy, peer: Peer, head: RequestHead | None) -> None:
+        """head: None for a request that could not be read."""
+        self._proxy = proxy
+        self._peer = peer
+        self._head = head
+        self._own_id = b""
+        self.begun = proxy.time()
+        self.first_byte: float | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.status = 0
+        self.pool: PoolState | None = None
+        self.way: Going | None = None
+        self.retrying = False
+        self.closed = False
+        proxy.counters.requests += 1
+        proxy.counters.in_flight += 1
+
+    @property
+    def request_id(self) -> bytes:
+        """Of the request, or of one that could not be read."""
+        if self.way is not None:
+            return self.way.request_id
+        if not self._own_id:
+            self._own_id = new_request_id()
+        return self._own_id
+
+    def received(self, count: int) -> None:
+        """Bytes of the request's body have come."""
+        self.bytes_in += count
+        self._proxy.counters.bytes_in += count
+
+    def sent(self, count: int) -> None:
+        """Bytes of the response's body have come from the server."""
+        self.bytes_out += count
+        self._proxy.counters.bytes_out += count
+
+    def responded(self, status: int, server: ServerState) -> None:
+        """A server's response has begun."""
+        self.status = status
+        self.first_byte = self._proxy.time()
+        self._proxy.counters.responded(status)
+        if self.pool is not None and status != 101:
+            self.pool.latency.add(self.first_byte - self.begun)
+        if status >= 500:
+            server.failures += 1
+
+    def refused(self, status: int) -> None:
+        """The edge answers itself that it does not forward the request."""
+        self._proxy.counters.refused(status)
+
+    def tries_again(self) -> None:
+        """What a server may have had goes to another."""
+        if not self.retrying:
+            self.retrying = True
+            self._proxy.counters.retrying += 1
+
+    def close(self, ended: Ended, *, server: ServerState | None, tries: int) -> None:
+        """The request is over. server: the last one tried."""
+        self.closed = True
+        proxy = self._proxy
+        proxy.counters.in_flight -= 1
+        proxy.counters.retrying -= self.retrying
+        log = proxy.access_log
+        if log is None:
+            return
+        log.write(
+            entry(
+                self._head,
+                self.way,
+                self._peer,
+                now=log.now(),
+                total=proxy.time() - self.begun,
+                first_byte=None if self.first_byte is None else self.first_byte - self.begun,
+                status=self.status,
+                sent=self.bytes_out,
+                received=self.bytes_in,
+                request_id=self.request_id,
+                region=proxy.region,
+                edge=proxy.edge.name,
+                pool=self.pool.name if self.pool is not None else None,
+                server=server.name if server is not None else None,
+                tries=tries,
+                ended=ended,
+            )
+        )

@@ -1,0 +1,56 @@
+"""Addresses that several processes are to listen on, held by the one that starts them."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+from edge.listeners import bind
+from gslb.fleet import Edge, SocketAddress
+
+
+class Reserved:
+    """Keeps the edge's addresses: bound here and never listened on, so that port 0 is the same for all."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[SocketAddress, list[socket.socket]] = {}
+
+    def prepare(self, edge: Edge) -> tuple[Edge, dict[SocketAddress, list[socket.socket]]]:
+        """The edge with real ports, and its sockets, for `use`; raises GslbError, and then holds no more."""
+        had = {address: list(sockets) for address, sockets in self._sockets.items()}
+        wanted: dict[SocketAddress, list[socket.socket]] = {}
+        fresh: list[socket.socket] = []
+        listen = []
+        try:
+            for listener in edge.listen:
+                left = had.get(listener.address)
+                if left:
+                    held = left.pop(0)
+                else:
+                    held = bind(listener.address)
+                    fresh.append(held)
+                wanted.setdefault(listener.address, []).append(held)
+                port = held.getsockname()[1]
+                listen.append(replace(listener, address=replace(listener.address, port=port)))
+        except BaseException:
+            for held in fresh:
+                held.close()
+            raise
+        return replace(edge, listen=tuple(listen)), wanted
+
+    def use(self, wanted: dict[SocketAddress, list[socket.socket]]) -> None:
+        """Keep these; `{}` for none."""
+        before, self._sockets = self._sockets, wanted
+        kept = {id(each) for sockets in wanted.values() for each in sockets}
+        for sockets in before.values():
+            for each in sockets:
+                if id(each) not in kept:
+                    each.close()
+
+    def give_up(self, wanted: dict[SocketAddress, list[socket.socket]]) -> None:
+        """These are not wanted after all."""
+        held = {id(each) for sockets in self._sockets.values() for each in sockets}
+        for sockets in wanted.values():
+            for each in sockets:
+                if id(each) not in held:
+                    each.close()

@@ -1,0 +1,123 @@
+"""What an edge learns of its servers and tells the world: probes, verdicts, and reports on its load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from edge.counters import Counters
+from edge.pool import Pools
+from edge.report import make_report, read
+from gslb.clock import Clock
+from gslb.fleet import Edge, Fleet
+from gslb.health.prober import Prober, Targets
+from gslb.store.state import StateStore
+from gslb.store.watch import Heard
+from gslb.world import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What was learnt for a fleet before anything is sent where it says."""
+
+    targets: Targets
+    heard: Heard
+
+
+class Watching:
+    """Of one edge, however many processes serve for it.
+
+    pools: get the verdicts, and on_verdict is called when one has changed. counters: what reports are made
+    of. gather: called before either is read.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        edge: Edge,
+        clock: Clock,
+        pools: Pools,
+        counters: Counters,
+        gather: Callable[[], None],
+        on_verdict: Callable[[], None],
+    ) -> None:
+        self._fleet = fleet
+        self._edge = edge
+        self._clock = clock
+        self._pools = pools
+        self._counters = counters
+        self._gather = gather
+        self._on_verdict = on_verdict
+        epoch = int(clock.now() * 1000)
+        self.store = StateStore(fleet, edge.name, clock, epoch=epoch)
+        self.prober = Prober(_targets(fleet, edge), edge.name, clock, self._observed, epoch)
+        self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
+
+    async def start(self) -> None:
+        """Learn what can be learnt in `dns.initial_round` seconds."""
+        await self.store.start()
+        await self.prober.initial_round(self._fleet.dns.initial_round)
+
+    async def look_ahead(self, fleet: Fleet, edge: Edge) -> Ahead:
+        """Probe what is new in `fleet`, for at most `dns.initial_round` seconds; nothing has changed yet."""
+        targets = _targets(fleet, edge)
+        await self.prober.first_look(targets, fleet.dns.initial_round)
+        return Ahead(targets, await self.store.read_ahead(fleet))
+
+    def use(self, fleet: Fleet, edge: Edge, ahead: Ahead) -> None:
+        """Go on with another fleet, whose servers the pools have already; what is known stays known."""
+        self._fleet, self._edge = fleet, edge
+        self.prober.use(ahead.targets)
+        self.store.use_fleet(fleet, ahead.heard)
+        for name, observation in self.prober.observations.items():
+            if self._pools.servers[name].verdict is not observation.verdict:
+                self._judge(observation)
+
+    async def stop(self) -> None:
+        await self.store.stop()
+
+    def _observed(self, observation: Observation) -> None:
+        # A server that is being taken up is looked at before anybody may be sent there.
+        if observation.target in self._pools.servers:
+            self._judge(observation)
+        self.store.observe(observation)
+
+    def _judge(self, observation: Observation) -> None:
+        before, now = self._pools.servers[observation.target].verdict, observation.verdict
+        self._pools.judge(observation.target, now, observation.reason, observation.since)
+        if now is not before:
+            self._log.info("server " + now.value, server=observation.target, reason=observation.reason)
+            self._on_verdict()
+
+    async def report(self) -> None:
+        """Tell of the load every `report_interval` seconds, until cancelled."""
+        counters = self._counters
+        self._gather()
+        before = read(counters, self._clock.monotonic())
+        while True:
+            await asyncio.sleep(self._fleet.edge.report_interval)
+            self._gather()
+            after = read(counters, self._clock.monotonic())
+            report = make_report(
+                self._edge,
+                self._fleet.regions[self._edge.region],
+                before,
+                after,
+                now=self._clock.now(),
+                in_flight=counters.in_flight,
+                pools=self._pools,
+            )
+            self.store.report(report)
+            before = after
+
+
+def _targets(fleet: Fleet, edge: Edge) -> Targets:
+    """The region's servers, each by its pool's check."""
+    return {
+        server.target: (fleet.pools[pool].check, server.address)
+        for pool, servers in fleet.regions[edge.region].servers.items()
+        for server in servers
+    }

@@ -1,0 +1,192 @@
+"""What the workers of one edge count, as one edge's numbers: written by each, read and summed by their head.
+
+Requests in flight are shared as they change, for balancing goes by them. All else is copied now and then, so
+that a worker that is killed takes what it counted in its last moments with it, and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge.counters import LATENCY_BOUNDS, Counters
+from edge.pool import Pools
+from edge.workers.columns import Board
+from edge.workers.layout import SERVER_COLUMNS, Kind, Layout
+from gslb.fleet import Edge, Fleet
+from gslb.world import Verdict
+
+_COUNTED = (
+    "requests",
+    "probes",
+    "errors",
+    "retries",
+    "connections",
+    "connections_refused",
+    "aborted_by_client",
+    "aborted_by_server",
+    "bytes_in",
+    "bytes_out",
+)
+_GAUGES = ("in_flight", "retrying")
+_OPEN = "now connections"
+_SERVERS = ("requests", "failures", "connect_failures", "opened")
+_STATUSES = range(100, 1000)
+_BUCKETS = range(len(LATENCY_BOUNDS) + 1)
+_MICROSECONDS = 1_000_000
+_VERDICTS = (Verdict.UNKNOWN, Verdict.UP, Verdict.DOWN)
+_COLUMNS = {
+    **{name: kind for name, kind in SERVER_COLUMNS.items() if kind is not Kind.LEVEL},
+    "count": Kind.COUNTER,
+    "now": Kind.GAUGE,
+}
+
+
+def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
+    """A row for each server, counter, status and bucket of a pool's latency."""
+    servers = fleet.regions[edge.region].servers
+    rows = [f"server {server.target}" for name in fleet.pools for server in servers.get(name, ())]
+    rows += [f"count {name}" for name in _COUNTED]
+    rows += [f"now {name}" for name in _GAUGES]
+    rows.append(_OPEN)
+    rows += [f"{kind} {status}" for kind in ("response", "refusal") for status in _STATUSES]
+    for pool in fleet.pools:
+        rows += [f"latency {pool} {bucket}" for bucket in _BUCKETS]
+        rows.append(f"latency {pool} total")
+    return Layout(tuple(rows), workers, _COLUMNS, ("verdict",))
+
+
+class WorkersShare:
+    """A worker's part. Counts go on from where the worker of this number before it left off."""
+
+    def __init__(self, number: int, pools: Pools, counters: Counters) -> None:
+        self._number = number
+        self._pools = pools
+        self._counters = counters
+        self._board: Board | None = None
+        self._base: dict[tuple[str, str], int] = {}  # what those before this process had counted
+        self.connections_elsewhere = 0
+        """Client connections of the other workers, as of the last `publish`."""
+
+    def attach(self, board: Board) -> None:
+        """Go on with this board, whose rows are those of the pools as they are now. Closes the one before."""
+        before, self._board = self._board, board
+        if before is not None:
+            board.adopt(before, self._number)
+        rows = board.layout.row_of
+        # A row that comes back some day begins anew.
+        self._base = {key: value for key, value in self._base.items() if key[0] in rows}
+        columns = board.columns("in_flight")
+        others = tuple(each for at, each in enumerate(columns) if at != self._number)
+        for target, server in self._pools.servers.items():
+            server.share(rows[f"server {target}"], columns[self._number], others)
+        if before is not None:
+            before.close()
+        self.look()
+
+    def publish(self, connections: int) -> None:
+        """Tell the others of everything. connections: of this worker's clients, now."""
+        board = self._board
+        if board is None:
+            return
+        rows, number, base = board.layout.row_of, self._number, self._base
+        for name, column, value in self._counted():
+            row = rows.get(name)
+            if row is None:
+                continue
+            key = (name, column)
+            if key not in base:
+                base[key] = board.column(number, column)[row]
+            board.column(number, column)[row] = base[key] + value
+        for target, server in self._pools.servers.items():
+            board.column(number, "idle")[rows[f"server {target}"]] = len(server.idle)
+        now = board.column(number, "now")
+        for name in _GAUGES:
+            now[rows[f"now {name}"]] = getattr(self._counters, name)
+        now[rows[_OPEN]] = connections
+        self.connections_elsewhere = board.total("now", rows[_OPEN]) - connections
+
+    def look(self) -> None:
+        """Take over the verdicts that have changed."""
+        board = self._board
+        if board is None:
+            return
+        told, rows = board.told("verdict"), board.layout.row_of
+        for target, server in tuple(self._pools.servers.items()):
+            verdict = _VERDICTS[told[rows[f"server {target}"]]]
+            if server.verdict is not verdict:
+                self._pools.judge(target, verdict, "", 0.0)
+
+    def close(self) -> None:
+        """Share nothing any more."""
+        for server in self._pools.servers.values():
+            server.share(0, None, ())
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _counted(self) -> Iterator[tuple[str, str, int]]:
+        """Row, column and what this process has counted there since it began."""
+        counters = self._counters
+        for name in _COUNTED:
+            yield f"count {name}", "count", getattr(counters, name)
+        for kind, counts in (("response", counters.responses), ("refusal", counters.refusals)):
+            for status, count in counts.items():
+                yield f"{kind} {status}", "count", count
+        for pool in self._pools:
+            latency = pool.latency
+            for bucket in _BUCKETS:
+                yield f"latency {pool.name} {bucket}", "count", latency.counts[bucket]
+            yield f"latency {pool.name} total", "count", int(latency.total * _MICROSECONDS)
+        for target, server in self._pools.servers.items():
+            for column in _SERVERS:
+                yield f"server {target}", column, getattr(server, column)
+
+
+class HeadsShare:
+    """The head's part: it writes verdicts, and reads the rest."""
+
+    def __init__(self, pools: Pools, counters: Counters, board: Board) -> None:
+        self._pools = pools
+        self._counters = counters
+        self.board = board
+        self.connections = 0
+        self._attach()
+
+    def _attach(self) -> None:
+        columns = self.board.columns("in_flight")
+        for target, server in self._pools.servers.items():
+            server.share(self.board.layout.row_of[f"server {target}"], None, columns)
+
+    def use(self, board: Board) -> None:
+        """Go on with this board, whose rows are those of the pools as they are now. Closes the one before."""
+        before, self.board = self.board, board
+        self._attach()
+        before.close()
+
+    def tell(self) -> None:
+        """Tell all verdicts."""
+        told, rows = self.board.told("verdict"), self.board.layout.row_of
+        for target, server in self._pools.servers.items():
+            told[rows[f"server {target}"]] = _VERDICTS.index(server.verdict)
+
+    def gather(self) -> None:
+        """Have the sums of all workers in the head's own pools and counters."""
+        board, counters, rows = self.board, self._counters, self.board.layout.row_of
+        counts = board.totals("count")
+        for name in _COUNTED:
+            setattr(counters, name, counts[rows[f"count {name}"]])
+        for name in _GAUGES:
+            setattr(counters, name, board.total("now", rows[f"now {name}"]))
+        self.connections = board.total("now", rows[_OPEN])
+        for kind, known in (("response", counters.responses), ("refusal", counters.refusals)):
+            for status in _STATUSES:
+                if count := counts[rows[f"{kind} {status}"]]:
+                    known[status] = count
+        for pool in self._pools:
+            pool.latency.counts = [counts[rows[f"latency {pool.name} {bucket}"]] for bucket in _BUCKETS]
+            pool.latency.total = counts[rows[f"latency {pool.name} total"]] / _MICROSECONDS
+        for target, server in self._pools.servers.items():
+            row = rows[f"server {target}"]
+            for column in _SERVERS:
+                setattr(server, column, board.total(column, row))
+            server.idle_elsewhere = board.total("idle", row)
