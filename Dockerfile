@@ -15,6 +15,9 @@ FROM python:3.13-slim
 COPY --from=build /opt/gslb /opt/gslb
 COPY deploy/compose/bin/ /usr/local/bin/
 ENV PATH=/opt/gslb/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# Where network maps are kept from one start to the next; a volume goes there.
+ENV CACHE_DIRECTORY=/var/cache/gslb
+RUN install --directory --owner 65532 --group 65532 /var/cache/gslb
 USER 65532:65532
 WORKDIR /etc/gslb
 CMD ["gslb", "--help"]

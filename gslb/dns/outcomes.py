@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -79,9 +79,9 @@ class Outcomes:
         in force; the others may be given as they are for STALE seconds, until `refresh` comes to them."""
         changed = _changed_regions(self.authority, authority)
         with self._lock:
-            affected = self._affected(changed)
+            first = list(islice(self._following(changed), AT_ONCE))
         remade: dict[int, Outcome] = {}
-        for key in affected:
+        for key in first:
             if len(remade) >= AT_ONCE:
                 break
             outcome = self.kept.get(key)
@@ -90,12 +90,15 @@ class Outcomes:
                     remade.update(self._remade(authority, key, outcome, now))
         with self._lock:
             self.authority = authority
-            stale = self._affected(changed)
+            stale = dict.fromkeys(self._following(changed))
+            kept, ends = self.kept, now + STALE
             for key in stale:
-                self.kept[key].ends = min(self.kept[key].ends, now + STALE)
-            self._waiting.update(dict.fromkeys(stale))
+                outcome = kept[key]
+                if ends < outcome.ends:
+                    outcome.ends = ends
+            self._waiting.update(stale)
             if self._lessons is not None and stale:
-                self._lessons.expire([key for key in stale if key not in remade], now + STALE)
+                self._lessons.expire([key for key in stale if key not in remade], ends)
             for key, outcome in remade.items():
                 self._store(key, outcome)
 
@@ -142,12 +145,10 @@ class Outcomes:
                 self._drop([key for key in group.keys if key in self.kept])
                 group.keys.clear()
 
-    def _affected(self, changed: Iterable[str]) -> list[int]:
-        affected: dict[int, None] = {}
-        for region in changed:
-            affected.update(dict.fromkeys(self._dependents.get(region, ())))
-            affected.update(dict.fromkeys(self._dependents.get(_EVERY_REGION, ())))
-        return list(affected)
+    def _following(self, changed: Sequence[str]) -> Iterator[int]:
+        """The keys of what follows from any of these regions; some may come twice."""
+        for region in (*changed, _EVERY_REGION) if changed else ():
+            yield from self._dependents.get(region, ())
 
     def _store(self, key: int, outcome: Outcome) -> None:
         group = self._groups.by_number.get(key >> 38)

@@ -30,10 +30,10 @@ PASSED = Findings(1000, 0, 0, 0, 50, (), (), Curve(100.0, 100.0, 100.0, 0.0, 0.0
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the generator is written in C")
 def test_a_node_under_load_and_change_loses_nothing_and_is_never_wrong():
-    options = "--json --coarse --names 50 --seconds 6 --rate 100 --probes 20 --patience 10 --grace 1.5"
-    changes = "--reload-every 1.5 --database-every 2 --flip-every 1"
+    options = "--json --coarse --names 50 --seconds 60 --rate 200 --probes 20 --patience 15 --grace 4"
+    changes = "--reload-every 4 --database-every 7 --flip-every 1"
     command = [sys.executable, str(BENCH / "soak.py"), *options.split(), *changes.split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert not found["failures"]
