@@ -54,8 +54,12 @@ def unpack(fd: int) -> Parcel:
     return parcel
 
 
-def _read_only(mapping: MappingProxyType[object, object]) -> tuple[object, ...]:
-    return MappingProxyType, (dict(mapping),)
+def _frozen(content: dict[object, object]) -> MappingProxyType[object, object]:
+    return MappingProxyType(content)
 
 
-copyreg.pickle(MappingProxyType, _read_only)  # type: ignore[arg-type]
+def _reduced(mapping: MappingProxyType[object, object]) -> tuple[object, ...]:
+    return _frozen, (dict(mapping),)
+
+
+copyreg.pickle(MappingProxyType, _reduced)  # type: ignore[arg-type]

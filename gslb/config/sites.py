@@ -46,7 +46,8 @@ class ListenerEntry(Entry):
     address: ListenText = Field(description="address and port to bind")
     tls: bool = Field(False, description="whether it speaks TLS, as `edge.tls` says")
     redirect: bool = Field(
-        False, description="whether it sends everybody to the same URL under https, and does nothing else"
+        False,
+        description="whether all are sent to the same URL under https; only the health path is answered",
     )
     proxy_protocol: bool = Field(
         False, description="whether connections of `edge.trusted_proxies` begin with a PROXY header"

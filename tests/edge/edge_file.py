@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -12,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from edge_stage import read_message
 
 from gslb.fleet import SocketAddress
@@ -64,7 +64,9 @@ def _server(server: SocketAddress | tuple[SocketAddress, int]) -> object:
 
 def write(file: Path, *args: Any, **options: Any) -> None:
     """See `document`."""
-    file.write_text(yaml.safe_dump(document(*args, **options)), encoding="utf-8")
+    # A value in JSON is one in YAML as well.
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in document(*args, **options).items()]
+    file.write_text("".join(lines), encoding="utf-8")
 
 
 class Load:

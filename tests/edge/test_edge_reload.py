@@ -129,7 +129,9 @@ async def test_a_bad_file_changes_nothing_and_every_problem_is_told(stage: Stage
     origin = await stage.origin(answering(ok(b"good")))
     await edge.start({"web": [origin.address]})
     fleet = edge.process.fleet
-    outcome = await edge.reload({"web": []}, routes={"/": "wbe"}, lame_duck="soon", colour="red")
+    outcome = await edge.reload(
+        {"web": [origin.address]}, routes={"/": "wbe"}, lame_duck="soon", colour="red"
+    )
     assert outcome.status is Status.REFUSED
     assert len(outcome.problems) == 3
     assert all(str(edge.file) in problem for problem in outcome.problems)
@@ -208,11 +210,11 @@ async def test_who_waits_in_a_pool_that_goes_is_told_at_once(stage: Stage, edge:
 
     busy, other = await stage.origin(never), await stage.origin(answering(ok()))
     bounds: dict[str, object] = {"pool": {"connections": {"most": 1}, "queue": {"timeout": "5m"}}}
-    await edge.start({"web": [busy.address]}, **bounds, drain_timeout="0s")
+    await edge.start({"web": [busy.address]}, **bounds, drain_timeout="10ms")
     waiting = [asyncio.ensure_future(stage.ask(GET)) for _ in range(2)]
     pool = edge.process.pools.by_name["web"]
     await until(lambda: len(pool.waiting) == 1)
-    await edge.reload({"shop": [other.address]}, routes={"/": "shop"}, drain_timeout="0s")
+    await edge.reload({"shop": [other.address]}, routes={"/": "shop"}, drain_timeout="10ms")
     done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)
     assert [each.result().status for each in done] == [503]
     for each in left:
