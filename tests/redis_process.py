@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import redis
+from ports import free_port
 
 from gslb.demo.redis_server import server_command
 
@@ -22,9 +22,7 @@ class RedisServer:
         self._binary = binary
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.socket_path = directory / "redis.sock"
         self.start()
 

@@ -13,21 +13,15 @@ _NOUNS = {section: section.removesuffix("s") for section in SECTIONS}
 _LONGEST_TEXT = 160
 """Characters of a value in a line; JSON has it whole."""
 
-_EDGES = "edges"
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Of one name in one section. before, after: its text; None where it is not declared.
-
-    edges: whether edges read it, although others do so as well: a check that a pool uses.
-    """
+    """Of one name in one section. before, after: its text; None where it is not declared."""
 
     section: str
     name: str
     before: str | None
     after: str | None
-    edges: bool = False
 
     @property
     def sign(self) -> str:
@@ -35,7 +29,10 @@ class Change:
 
     @property
     def restart(self) -> str | None:
-        """What must be started anew before this takes effect; None when a reload suffices."""
+        """What must be started anew before this takes effect; None when a reload suffices.
+
+        Nodes and edges name what they keep in the same words.
+        """
         setting = self.name.split(".")
         match self.section, setting:
             case "settings", ["redis", *_]:
@@ -45,14 +42,11 @@ class Change:
                 return f"admin of {name}" if self.after is not None else name
             case "settings", ["dns", "udp_threads" | "pin_threads" as threads]:
                 return threads
-            case ("pools" | "routes", _) | ("settings", ["edge", *_]):
-                return _EDGES
-            case ("edges" | "regions", _) if self.sign == "~" and self._concerns_the_edges():
-                return _EDGES
-        return _EDGES if self.edges else None
-
-    def _concerns_the_edges(self) -> bool:
-        return any(key.partition(".")[0] in ("listen", "port", "admin", "servers") for key, *_ in self.keys())
+            case "settings", ["edge", "workers"]:
+                return self.name
+            case "edges", _ if self.sign == "~" and any(key == "admin" for key, *_ in self.keys()):
+                return f"admin of {self.name}"
+        return None
 
     def keys(self) -> Iterator[tuple[str, str | None, str | None]]:
         """Which parts of the text change, from what to what; a record's text has none."""
@@ -157,9 +151,8 @@ class Difference:
 
 def difference(old: Declaration, new: Declaration) -> Difference:
     """What changes from `old` to `new`; with many records it takes its time."""
-    edges = _checks_of_pools(old) | _checks_of_pools(new)
     changes = tuple(
-        Change(section, name, before.get(name), after.get(name), section == "checks" and name in edges)
+        Change(section, name, before.get(name), after.get(name))
         for section in SECTIONS
         for before, after in ((old.get(section, {}), new.get(section, {})),)
         for name in dict.fromkeys((*before, *after))
@@ -167,10 +160,6 @@ def difference(old: Declaration, new: Declaration) -> Difference:
     )
     restarts = dict.fromkeys(restart for change in changes if (restart := change.restart))
     return Difference(changes, _dropped(old, new), _serial_warnings(changes, old, new), tuple(restarts))
-
-
-def _checks_of_pools(declared: Declaration) -> set[str]:
-    return {_by_key(text).get("check", "") for text in declared.get("pools", {}).values()}
 
 
 def _dropped(old: Declaration, new: Declaration) -> tuple[Dropped, ...]:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 import pytest
+from ports import free_port
 from prometheus_client.registry import Collector
-from test_node import free_port
 
 from gslb.admin.access import TOKEN_VARIABLE, admin_token
 from gslb.admin.listener import AdminServer, admin_app

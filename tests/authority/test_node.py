@@ -13,6 +13,7 @@ import dns.edns
 import dns.message
 import dns.rcode
 import pytest
+from ports import free_port
 
 from gslb.admin.listener import AdminServer
 from gslb.admin.node_app import node_app
@@ -61,14 +62,6 @@ routes: []
 """
 
 BRITAIN, JAPAN = "10.1.0.0", "10.2.0.0"
-
-
-def free_port():
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port
 
 
 class Stage:

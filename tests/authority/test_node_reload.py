@@ -15,8 +15,8 @@ import dns.edns
 import dns.message
 import dns.rcode
 import pytest
+from ports import free_port
 from structlog.testing import capture_logs
-from test_node import free_port
 
 from gslb.admin.listener import AdminServer
 from gslb.admin.node_app import node_app

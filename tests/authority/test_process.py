@@ -12,7 +12,8 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from test_node import FLEET, free_port
+from ports import free_port
+from test_node import FLEET
 
 PATIENCE = 30.0
 

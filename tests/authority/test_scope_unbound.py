@@ -18,6 +18,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 from fleets import NOW, PLACES, authority, fleet
+from ports import free_port
 
 from gslb.clock import FakeClock
 from gslb.dns.authority import Authority
@@ -175,12 +176,6 @@ class Stage:
         wanted = {data.toZone() for rrset in reply.answer for data in rrset.data}
         told = {data.to_text() for rrset in answer.answer for data in rrset}
         assert (answer.rcode(), told) == (reply.rcode, wanted), f"{name} for {client}"
-
-
-def free_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 @pytest.fixture

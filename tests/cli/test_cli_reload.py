@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
-import socket
 import threading
 from pathlib import Path
 
 import pytest
 import structlog
+from ports import free_port
 from test_commands import run
 from typer.testing import CliRunner
 
@@ -45,12 +45,6 @@ services:
 pools: {{}}
 routes: []
 """
-
-
-def free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        return tcp.getsockname()[1]
 
 
 def written(directory: Path, *, dns: int = 5399, admin: int = 1) -> Path:

@@ -87,7 +87,7 @@ def test_the_same_file_differs_in_nothing(read):
         (
             "interval: 1s, timeout: 500ms",
             "interval: 2s, timeout: 500ms",
-            "~ check quick: interval: 1 → 2 (needs a restart: edges)",
+            "~ check quick: interval: 1 → 2",
         ),
         (
             "west:\n    coordinates: {latitude: 45.84",
@@ -112,41 +112,48 @@ def test_the_same_file_differs_in_nothing(read):
         (
             "web: {check: quick}",
             "web: {check: quick, method: ip_hash}",
-            "~ pool web: method: round_robin → ip_hash (needs a restart: edges)",
+            "~ pool web: method: round_robin → ip_hash",
         ),
         (
             "servers: {web: [10.0.0.2:80]}",
             "servers: {web: [10.0.0.3:80]}",
-            "~ region west: servers.web: 10.0.0.2:80 weight 1 → 10.0.0.3:80 weight 1 "
-            "(needs a restart: edges)",
+            "~ region west: servers.web: 10.0.0.2:80 weight 1 → 10.0.0.3:80 weight 1",
         ),
         (
             "edges: [{addresses: [192.0.2.2]}]",
             "edges: [{addresses: [192.0.2.2], listen: {address: '0.0.0.0:80', redirect: true}}]",
-            "~ edge west-1: listen.1: 192.0.2.2:80 → 0.0.0.0:80 redirect (needs a restart: edges)",
+            "~ edge west-1: listen.1: 192.0.2.2:80 → 0.0.0.0:80 redirect",
         ),
         (
             "web: {check: quick}",
             "web: {check: quick, connections: {most: 9}, tls: {ca: roots.pem}}",
             "~ pool web: connections.most: none → 9; tls: none → nothing; tls.verify: nothing → yes; tls.ca: "
-            "nothing → roots.pem; tls.server_name: nothing → none; tls.certificate: nothing → none "
-            "(needs a restart: edges)",
+            "nothing → roots.pem; tls.server_name: nothing → none; tls.certificate: nothing → none",
         ),
         (
             "{path: /, pool: web}",
             "{path: /, pool: web, max_body: 1 MiB}",
-            "~ route */: max_body: none → 1048576 (needs a restart: edges)",
+            "~ route */: max_body: none → 1048576",
+        ),
+        (
+            "edges: [{addresses: [192.0.2.2]}]",
+            "edges: [{addresses: [192.0.2.2], admin: '127.0.0.1:8055'}]",
+            "~ edge west-1: admin: none → 127.0.0.1:8055 (needs a restart: admin of west-1)",
+        ),
+        (
+            "routes:\n",
+            "edge: {workers: 4}\nroutes:\n",
+            "~ setting edge.workers: 1 → 4 (needs a restart: edge.workers)",
         ),
         (
             "routes:\n",
             "edge: {timeouts: {idle: 5s}}\nroutes:\n",
-            "~ setting edge.timeouts.idle: 30 → 5 (needs a restart: edges)",
+            "~ setting edge.timeouts.idle: 30 → 5",
         ),
         (
             "routes:\n",
             "edge: {tls: {certificates: {chain: tls/c.pem, key: tls/k.pem}}}\nroutes:\n",
-            "~ setting edge.tls.certificates: none → [{chain: tls/c.pem, key: tls/k.pem}] "
-            "(needs a restart: edges)",
+            "~ setting edge.tls.certificates: none → [{chain: tls/c.pem, key: tls/k.pem}]",
         ),
     ],
 )
@@ -335,10 +342,23 @@ def test_a_zone_that_changes_without_its_secondaries_noticing_is_warned_of(read,
         assert told.document()["warnings"] == [warning]
 
 
-def test_a_check_that_no_pool_uses_needs_no_restart(lines):
-    text = FULL.replace("web: {check: mail}", "web: {check: quick}")
-    (line,) = lines(text, text.replace("type: http,", "type: http, interval: 9s,"))
-    assert line == "~ check deep: interval: 5 → 9"
+def test_of_what_edges_read_only_their_admin_side_and_workers_need_a_restart(read):
+    other = GOOD.replace("6379/0", "6380/0").replace(
+        "edges: [{addresses: [192.0.2.2]}]", "edges: [{addresses: [192.0.2.2], admin: '127.0.0.1:8055'}]"
+    )
+    other = other.replace("routes:\n", "edge: {workers: auto, lame_duck: 1s}\nroutes:\n")
+    mark = marked(b"key")
+    told = difference(declaration(read(GOOD), seal=mark), declaration(read(other), seal=mark))
+    assert sorted(told.restarts) == ["admin of west-1", "edge.workers", "redis"]
+
+
+def test_an_edge_that_comes_or_goes_with_an_admin_side_asks_nobody_to_restart(read):
+    more = GOOD.replace(
+        "edges: [{addresses: [192.0.2.2]}]",
+        "edges: [{addresses: [192.0.2.2]}, {addresses: [192.0.2.3], admin: '127.0.0.1:8055'}]",
+    )
+    old, new = declaration(read(GOOD)), declaration(read(more))
+    assert difference(old, new).restarts == difference(new, old).restarts == ()
 
 
 def test_many_changes_are_counted_and_a_long_value_is_cut(read):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,12 +20,6 @@ REGION = "eu-west"
 COMMAND = (sys.executable, "-c", "from edge.cli import main; main()")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 Servers = Sequence[SocketAddress | tuple[SocketAddress, int]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def document(

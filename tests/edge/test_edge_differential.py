@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import socket
 import tempfile
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from edge_stage import Stage, make_fleet
 from odd_requests import CASES, Case, numbered
+from ports import free_port
 from strict_reading import IncompleteError, NotStrictlyHttpError, read_request, read_response
 
 from gslb.fleet import Route, SocketAddress
@@ -118,12 +118,6 @@ async def outcome(port: int, request: bytes) -> list[int]:
             if response.status >= 200:
                 statuses.append(response.status)
     return statuses
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _start_peer(name: str, folder: Path, backend: int, stack: AsyncExitStack) -> int:

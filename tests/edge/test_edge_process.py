@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from edge_file import COMMAND, ENVIRONMENT, free_port
+from edge_file import COMMAND, ENVIRONMENT
 from edge_stage import (
     REGION,
     Origin,
@@ -26,6 +26,7 @@ from edge_stage import (
     tcp_check,
     until,
 )
+from ports import free_port
 
 from edge.admin import edge_app
 from edge.counters import Counters

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import trustme
-from edge_file import REGION, Load, free_port, write
+from edge_file import REGION, Load, write
 from edge_stage import Origin, Stage, answering, ok, read_head, read_message, until
+from ports import free_port
 
 from edge.admin import state_document
 from edge.changes import in_effect, lines, restarts

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest_asyncio
-from edge_file import COMMAND, ENVIRONMENT, REGION, Load, free_port, write
+from edge_file import COMMAND, ENVIRONMENT, REGION, Load, write
 from edge_stage import Stage, answering, ok, until
+from ports import free_port
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 Start = Callable[[], Awaitable[asyncio.subprocess.Process]]

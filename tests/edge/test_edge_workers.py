@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from edge_file import COMMAND, ENVIRONMENT, REGION, Load, free_port, write
+from edge_file import COMMAND, ENVIRONMENT, REGION, Load, write
 from edge_stage import Origin, Stage, answering, make_fleet, ok, read_message, until
+from ports import free_port
 
 from edge.balance.least_connections import LeastConnections
 from edge.counters import Counters

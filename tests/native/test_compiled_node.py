@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+from ports import free_port
 from prometheus_client import CollectorRegistry
 
 pytest.importorskip("gslb.dns.compiled.loop", reason="the compiled modules are not built")
@@ -76,21 +76,6 @@ WEST, ASIA = "192.0.2.1", "192.0.2.2"
 Message = dns.message.Message
 PATIENCE = 20.0
 """Seconds until a test gives up on what should come at once."""
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Below those that the kernel gives to clients, who would take it again before the node does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in random.sample(range(10_000, 30_000), 100):
-        with (
-            suppress(OSError),
-            socket.socket(family) as tcp,
-            socket.socket(family, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((host, port))
-            udp.bind((host, port))
-            return port
-    return 0
 
 
 def query(name: str = "www.shop.test", rtype: str = "A", client: str | None = BRITAIN) -> Message:

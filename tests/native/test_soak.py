@@ -18,6 +18,7 @@ import pytest
 BENCH = Path(__file__).resolve().parents[2] / "bench" / "dns"
 
 with pytest.MonkeyPatch.context() as patched:
+    patched.syspath_prepend(str(BENCH.parent / "rig"))
     patched.syspath_prepend(str(BENCH))
     from asking import Told, query_packet, told
     from truth import History, Truth

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 from fleets import NOW, TCP_CHECK, authority, client, drained, fleet, region, state, world
 
-from edge.process import edge_of
+from edge.identity import edge_of
 from gslb.admin.documents import decision_document, region_document, reply_document
 from gslb.errors import GslbError
 from gslb.fleet import AllDown, Answers, Region, SocketAddress, TimeToLive
