@@ -195,29 +195,39 @@ def stage(tmp_path: Path, outer: tuple[IPNetwork, ...], dice: random.Random) -> 
     responder = Responder(known, FakeClock(NOW))
     listener = UdpListener(SocketAddress("127.0.0.1", 0), responder)
     listener.start()
-    port = free_port()
-    file = tmp_path / "unbound.conf"
     always_forward = "no" if outer == (LOOPBACK,) else "yes"
-    file.write_text(
-        CONFIGURATION.format(
-            directory=tmp_path, port=port, upstream=listener.port, always_forward=always_forward
-        )
-    )
-    assert UNBOUND is not None
-    with subprocess.Popen(
-        [UNBOUND, "-d", "-p", "-c", str(file)], stderr=subprocess.PIPE, text=True
-    ) as unbound:
-        assert unbound.stderr is not None
+    try:
+        for _ in range(10):  # other tests run beside this one, and want ports too
+            port = free_port()
+            settings = {"upstream": listener.port, "always_forward": always_forward}
+            text = CONFIGURATION.format(directory=tmp_path, port=port, **settings)
+            unbound = started(tmp_path / "unbound.conf", text)
+            if unbound is not None:
+                break
+        assert unbound is not None
         try:
-            for line in unbound.stderr:
-                assert "error" not in line, line
-                if "start of service" in line:
-                    break
             yield Stage(known, responder, port)
         finally:
             unbound.terminate()
-            unbound.wait(PATIENCE)
-            listener.stop()
+            unbound.communicate(timeout=PATIENCE)
+    finally:
+        listener.stop()
+
+
+def started(file: Path, text: str) -> subprocess.Popen[str] | None:
+    """Unbound with this configuration; None if its port was taken meanwhile."""
+    assert UNBOUND is not None
+    file.write_text(text)
+    unbound = subprocess.Popen([UNBOUND, "-d", "-p", "-c", str(file)], stderr=subprocess.PIPE, text=True)
+    assert unbound.stderr is not None
+    for line in unbound.stderr:
+        if "Address already in use" in line:
+            unbound.communicate(timeout=PATIENCE)
+            return None
+        assert "error" not in line, line
+        if "start of service" in line:
+            break
+    return unbound
 
 
 @pytest.mark.parametrize("outer", [(LOOPBACK,)], indirect=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 
@@ -82,7 +83,8 @@ async def test_a_server_that_does_not_take_connections_is_a_504(stage: Stage) ->
         proxy = await stage.serve(make_fleet({"web": [address] * 9}, timeouts=Timeouts(connect=0.05)))
         response = await stage.ask(b"GET /web HTTP/1.1\r\nHost: a\r\n\r\n")
         assert response.status == 504
-        assert "in time (2 tried)" in response.body.decode()
+        # Two time-outs are the most that are waited for; a third server may be tried when they ended early.
+        assert re.search(r"in time \([23] tried\)", response.body.decode())
         assert nothing_in_flight(proxy)
 
 
