@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet
 
+import structlog
+
 from edge.access_log import AccessLog
 from edge.counters import Counters
 from edge.forwarded import TrustedProxies
@@ -26,6 +28,8 @@ from edge.serving import Serving, prepare
 from edge.tls.servers import expected_name
 from gslb.fleet import Edge, Fleet, Listener
 from gslb.fleet_edge import EdgeSettings
+
+_log = structlog.get_logger("edge")
 
 _SLOWEST_TICK = 1.0
 _FASTEST_TICK = 0.02
@@ -167,7 +171,11 @@ class Proxy:
         self._ticking = self.loop.call_later(self._tick_interval, self._tick)
         now = self.time()
         for connection in (*self.connections, *self._turned_away):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:
+                # A fault of ours with one connection must not cost the others their time limits.
+                _log.exception("a connection's time limits could not be enforced")
         self.pools.expire(now)
         if self.access_log is not None:
             self.access_log.flush()
