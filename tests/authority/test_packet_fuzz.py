@@ -191,6 +191,13 @@ def test_arbitrary_bytes_do_no_harm(checker: Checker, packet: bytes) -> None:
     checker.check(packet)
 
 
+def test_an_opcode_that_is_not_ours_with_more_records_than_anybody_sends(checker: Checker) -> None:
+    question = b"\x04shop\x04test\0\0\x06\0\x01"
+    for records in (1, 32, 33, 65535):
+        head = struct.pack("!6H", 7, 1 << 11, 1, 0, 0, records)
+        checker.check(head + question + b"\0\0)\x04\xd0\0\0\0\0\0\0", "10.1.2.3")
+
+
 @many
 @given(mutated(), sources)
 def test_damaged_queries_do_no_harm(checker: Checker, packet: bytes, source: str) -> None:
