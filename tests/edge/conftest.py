@@ -14,6 +14,8 @@ from edge_stage import Stage, stage_fixture
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("processes") is not None:
+        return {"asyncio": asyncio.new_event_loop}  # what is tested has loops of its own
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

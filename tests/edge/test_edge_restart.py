@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
+import pytest
 import pytest_asyncio
 from edge_file import COMMAND, ENVIRONMENT, REGION, Load, write
 from edge_stage import Stage, answering, ok, until
 from ports import free_port
+
+pytestmark = pytest.mark.processes
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 Start = Callable[[], Awaitable[asyncio.subprocess.Process]]
