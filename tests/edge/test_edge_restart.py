@@ -51,6 +51,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         await process.wait()
 
 
+def migrates_handshakes() -> bool:
+    setting = Path("/proc/sys/net/ipv4/tcp_migrate_req")
+    return setting.exists() and setting.read_text().strip() == "1"
+
+
 async def test_three_restarts_under_constant_load_cost_not_one_request(
     stage: Stage, tmp_path: Path, start: Start
 ) -> None:
@@ -68,7 +73,11 @@ async def test_three_restarts_under_constant_load_cost_not_one_request(
                 assert await old.wait() == 0
             old = new
         await clients.more(50)
-    assert clients.failed == []
+    unopened = [error for error in clients.failed if "Connect call failed" in str(error)]
+    assert clients.failed == unopened
+    # A handshake that is half done when a listener closes is reset, unless the kernel was told to hand it over
+    # (docs/operating.md); at most once in each of the restarts.
+    assert len(unopened) <= (0 if migrates_handshakes() else 3)
     assert set(clients.said) == {(200, b"hello")}
     # The last one's admin side has had to wait for those before it.
     async with asyncio.timeout(10), httpx.AsyncClient(trust_env=False) as client:
