@@ -75,7 +75,7 @@ async def test_three_restarts_under_constant_load_cost_not_one_request(
         await clients.more(50)
     unopened = [error for error in clients.failed if "Connect call failed" in str(error)]
     assert clients.failed == unopened
-    # A handshake that is half done when a listener closes is reset, unless the kernel was told to hand it over
+    # A handshake that is half done when a listener closes is reset, unless the kernel was told to pass it on
     # (docs/operating.md); at most once in each of the restarts.
     assert len(unopened) <= (0 if migrates_handshakes() else 3)
     assert set(clients.said) == {(200, b"hello")}
