@@ -7,7 +7,10 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """A server as methods see it. `usable` and `in_flight` change between calls, the rest never."""
+    """A server as methods see it. `usable` and `in_flight` change between calls, the rest never.
+
+    A usable server weighs at least 1.
+    """
 
     @property
     def name(self) -> str: ...
@@ -22,18 +25,48 @@ class Candidate(Protocol):
     def usable(self) -> bool: ...
 
 
+class Observed(Candidate, Protocol):
+    """A server of which more is known; `response_time` and `load` change between calls, too.
+
+    max_in_flight: more requests than these it shall not have, counted as `in_flight` is; infinite: no bound.
+    response_time: seconds to the first byte, as `PeakEwma.at` tells for now; None: not known yet.
+    load: share of its resources in use, 0 to 1, as it told last; None: it tells none.
+    backup: whether it serves only while no other can.
+    """
+
+    @property
+    def max_in_flight(self) -> float: ...
+
+    @property
+    def response_time(self) -> float | None: ...
+
+    @property
+    def load(self) -> float | None: ...
+
+    @property
+    def backup(self) -> bool: ...
+
+
 CandidateT = TypeVar("CandidateT", bound=Candidate, covariant=True)
 
 
 class Method(Protocol[CandidateT]):
     """One file each in this package; one instance for each pool. No I/O, no clock.
 
+    A pool makes another instance when its servers or their weights change, so that what follows from these
+    is computed once.
+
     What rotates (a position, current weights) lives in the instance and moves once for each call of
     `candidates`, when its first server is taken; taking further ones is a retry and moves nothing.
     """
 
-    def candidates(self, client: str) -> Iterator[CandidateT]:
-        """All usable servers, best first, each once. client: the address, as text."""
+    def candidates(self, key: str, /) -> Iterator[CandidateT]:
+        """All usable servers, best first, each once.
+
+        key: what those requests have in common that shall go to one server: the client's address, or what
+        else the pool goes by, as text. The first server is asked for at every request and must be cheap;
+        the work for further ones is done when they are asked for.
+        """
         ...
 
 
