@@ -1,4 +1,4 @@
-"""The edge's private side: its own health, metrics, and the state of its servers as JSON."""
+"""The edge's private side: its own health, metrics, the state of its servers as JSON, and its file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge.health import region_health
 from edge.pool import Pools, PoolState, ServerState
 from edge.reload import Configuration
 from gslb.admin.listener import admin_app
+from gslb.admin.reload import reload_metrics, reload_response
 from gslb.clock import Clock, iso
 from gslb.fleet import Edge
 from gslb.store.state import StateStore
@@ -64,11 +65,15 @@ EDGE: web.AppKey[Shown] = web.AppKey("edge")
 
 
 def edge_app(process: Shown) -> web.Application:
-    """`/healthz`: whether the process itself works; `/metrics`: Prometheus; `/v1/state`: JSON."""
+    """`/healthz`: whether the process itself works; `/metrics`: Prometheus; `/v1/state`: JSON.
+
+    `/v1/reload`: takes the changed file up, for the holder of the token.
+    """
     app = admin_app(EdgeCollector(process))
     app[EDGE] = process
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/v1/state", _state)
+    app.router.add_post("/v1/reload", _reload)
     return app
 
 
@@ -84,6 +89,11 @@ async def _healthz(request: web.Request) -> web.Response:
 
 async def _state(request: web.Request) -> web.Response:
     return web.json_response(state_document(request.app[EDGE]))
+
+
+async def _reload(request: web.Request) -> web.Response:
+    process = request.app[EDGE]
+    return await reload_response(request, "edge", process.edge.name, process.configuration)
 
 
 def state_document(process: Shown) -> dict[str, Any]:
@@ -169,24 +179,7 @@ class EdgeCollector(Collector):
         yield self._latency()
         store = process.store
         yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
-        yield from self._configuration()
-
-    def _configuration(self) -> Iterator[Metric]:
-        configuration = self._process.configuration
-        reloads = CounterMetricFamily(
-            "gslb_reloads", "Changed files, by what came of them.", labels=["outcome"]
-        )
-        reloads.add_metric(["taken_up"], configuration.taken_up)
-        reloads.add_metric(["refused"], configuration.refused)
-        yield reloads
-        yield GaugeMetricFamily(
-            "gslb_configuration_loaded_timestamp_seconds", "When what runs was read.", configuration.loaded_at
-        )
-        yield GaugeMetricFamily(
-            "gslb_configuration_refused",
-            "Whether the file as it stands is refused, and an older one serves on.",
-            float(bool(configuration.last_error)),
-        )
+        yield from reload_metrics(process.configuration)
 
     def _servers(self) -> Iterator[Metric]:
         labels = ["pool", "server"]

@@ -86,6 +86,8 @@ async def _serve(fleet: Fleet, edge: Edge, level: LogLevel, tell_ready: Callable
         return await serve
     finally:
         if admin is not None:
+            # Who asked for a reload before anything was served is told that there will be none.
+            await process.configuration.close()
             await admin.stop()
 
 

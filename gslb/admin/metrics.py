@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gslb.admin.documents import RCODES
+from gslb.admin.reload import reload_metrics
 from gslb.node import DnsNode
 from gslb.world import Verdict
 
@@ -21,7 +22,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._queries()
-        yield from self._configuration()
+        yield from reload_metrics(self._node.configuration)
         yield from self._regions()
         yield from self._store()
 
@@ -121,23 +122,6 @@ class NodeCollector(Collector):
         for reason, count in sorted(refused.items()):
             closed.add_metric([reason.replace(" ", "_")], count)
         yield closed
-
-    def _configuration(self) -> Iterator[Metric]:
-        configuration = self._node.configuration
-        reloads = CounterMetricFamily(
-            "gslb_reloads", "Changed files, by what came of them.", labels=["outcome"]
-        )
-        reloads.add_metric(["taken_up"], configuration.taken_up)
-        reloads.add_metric(["refused"], configuration.refused)
-        yield reloads
-        yield GaugeMetricFamily(
-            "gslb_configuration_loaded_timestamp_seconds", "When what runs was read.", configuration.loaded_at
-        )
-        yield GaugeMetricFamily(
-            "gslb_configuration_refused",
-            "Whether the file as it stands is refused, and an older one serves on.",
-            float(bool(configuration.last_error)),
-        )
 
     def _regions(self) -> Iterator[Metric]:
         world = self._node.store.world

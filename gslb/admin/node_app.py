@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from importlib.resources import files
 from ipaddress import ip_address
 
@@ -13,11 +11,10 @@ from pydantic import BaseModel, Field, ValidationError
 from gslb.admin.documents import Document, override_document, reply_document, world_document
 from gslb.admin.listener import admin_app
 from gslb.admin.metrics import NodeCollector
-from gslb.aside import aside
+from gslb.admin.reload import made_aside, reload_response
 from gslb.config.declaration import without_marks
 from gslb.errors import GslbError
 from gslb.node import DnsNode
-from gslb.reload import Status
 from gslb.world import Override, OverrideKind
 
 NODE = web.AppKey("node", DnsNode)
@@ -120,7 +117,7 @@ async def _fleet(request: web.Request) -> web.Response:
     node = request.app[NODE]
     declared = await node.configuration.declared()
     name, state = node.node.name, node.configuration.state()
-    return await _made_aside(
+    return await made_aside(
         lambda: {
             "node": name,
             "configuration": state,
@@ -133,26 +130,8 @@ async def _fleet(request: web.Request) -> web.Response:
 
 
 async def _reload(request: web.Request) -> web.Response:
-    """200 when the file runs now, 409 when it was refused; the document says why."""
     node = request.app[NODE]
-    wanted = request.query.get("node", node.node.name)
-    if wanted != node.node.name:
-        raise GslbError(
-            f"this is the node {node.node.name!r}, not {wanted!r}", hint="see its `admin` address"
-        )
-    force = request.query.get("force", "false")
-    if force not in ("true", "false"):
-        raise GslbError("force must be true or false")
-    outcome = await node.configuration.reload("request", force=force == "true")
-    named = {"node": node.node.name, "file": node.configuration.file}
-    status = 409 if outcome.status is Status.REFUSED else 200
-    return await _made_aside(lambda: {**named, **outcome.document()}, status)
-
-
-async def _made_aside(document: Callable[[], Document], status: int = 200) -> web.Response:
-    """A response that may be megabytes: to make it here would stop probes and connections meanwhile."""
-    text = await aside(lambda: json.dumps(document()))
-    return web.json_response(text=text, status=status)
+    return await reload_response(request, "node", node.node.name, node.configuration)
 
 
 async def _put_override(request: web.Request) -> web.Response:

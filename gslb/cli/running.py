@@ -1,4 +1,4 @@
-"""Asks running DNS nodes over their admin sides; what commands do before they compute for themselves."""
+"""Asks running DNS nodes before a command computes for itself, and tells nodes and edges what to do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask_node(
     return None
 
 
-def tell_node(
+def tell(
     address: SocketAddress, path: str, parameters: dict[str, str], *, token: str | None, timeout: float
 ) -> dict[str, Any] | None:
     """The JSON document that answers a POST at one admin side; None when nobody is there.
@@ -59,7 +59,7 @@ def tell_node(
     _, document = answer or (HTTPStatus.NOT_FOUND, {})
     if "error" in document:
         raise _refusal(document)
-    return document if "node" in document else None
+    return document if "node" in document or "edge" in document else None
 
 
 def _request(

@@ -24,7 +24,8 @@ from gslb.clock import SystemClock
 from gslb.config import load
 from gslb.config.difference import Difference
 from gslb.node import DnsNode, node_of
-from gslb.reload import LOOKS_BEFORE_RETRY, Outcome, Status
+from gslb.reload_outcome import Outcome, Status
+from gslb.reload_turns import LOOKS_BEFORE_RETRY
 
 ZONE = """\
 $TTL 300
@@ -212,6 +213,9 @@ async def test_a_request_with_the_token_takes_the_file_up_and_tells_what_changed
         async with session.post(stage.url("/v1/reload?node=ns2")) as response:
             assert response.status == 400
             assert (await response.json())["error"] == "this is the node 'ns1', not 'ns2'"
+        async with session.post(stage.url("/v1/reload?edge=ns1")) as response:
+            assert response.status == 400
+            assert (await response.json())["error"] == "this is the node 'ns1', not the edge 'ns1'"
         async with session.post(stage.url("/v1/reload?node=ns1")) as response:
             document = await response.json()
         assert (document["node"], document["status"]) == ("ns1", "changed")

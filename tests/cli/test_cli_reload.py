@@ -110,7 +110,9 @@ def test_a_reload_tells_what_changed_and_who_did_not_answer(beside):
     result = invoke("reload", "--config", beside.file)
     assert result.exit_code == 0, (result.output, result.exception)
     assert result.stdout == ("ns1: taken up\n  ~ record mail.shop.test A: 300 192.0.2.25 → 60 192.0.2.26\n")
-    assert result.stderr == "ns2: nobody answers at 127.0.0.1:1\n"
+    assert result.stderr == (
+        "ns2: nobody answers at 127.0.0.1:1\nwest-1: not asked, having no admin side (SIGHUP does the same)\n"
+    )
     result = invoke("reload", "--config", beside.file, "--name", "ns1")
     assert (result.stdout, result.stderr) == ("ns1: nothing changed\n", "")
 
@@ -180,6 +182,9 @@ def test_a_token_that_no_header_can_carry_is_told_as_that(beside, monkeypatch):
     assert invoke("reload", "--config", beside.file).exit_code == 0, "blanks around it do not count"
 
 
+NOTHING: dict[str, object] = {"lines": [], "warnings": [], "needs_restart": []}
+
+
 class Answering:
     """An admin side that says the same to everybody; silence: it takes the request and says nothing."""
 
@@ -222,11 +227,11 @@ class Answering:
         (500, {"error": "an error of ours; the log has it"}, "an error of ours; the log has it", 1),
         (
             409,
-            {"status": "refused", "problems": ["no"], "too_much": None, "lines": [], "warnings": []},
+            {"status": "refused", "problems": ["no"], "too_much": None, **NOTHING},
             "  no\n",
             2,
         ),
-        (200, {"status": "unchanged", "lines": [], "warnings": []}, "", 0),
+        (200, {"status": "unchanged", **NOTHING}, "", 0),
     ],
 )
 def test_every_node_is_asked_whatever_the_first_says_and_the_worst_counts(
@@ -267,10 +272,13 @@ def test_a_reload_that_reaches_nobody_says_so(tmp_path):
     error = run("reload", "--config", str(file), error=GslbError)
     assert "nobody answers for ns1 and ns2 at 127.0.0.1:1" in str(error)
     error = run("reload", "--config", str(file), "--name", "ns3", error=GslbError)
-    assert "there is no DNS node 'ns3'" in str(error)
+    assert "there is no DNS node or edge 'ns3'" in str(error)
+    assert "nodes: ns1, ns2; edges: west-1" in str(error)
+    error = run("reload", "--config", str(file), "--name", "west-1", error=GslbError)
+    assert "west-1 has no admin side" in str(error)
     file.write_text(file.read_text().replace('admin: "127.0.0.1:1"', "admin: null"))
     error = run("reload", "--config", str(file), error=GslbError)
-    assert "no DNS node has an admin side" in str(error)
+    assert "no DNS node and no edge has an admin side" in str(error)
     assert "SIGHUP" in str(error)
 
 

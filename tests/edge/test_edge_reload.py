@@ -20,10 +20,11 @@ from edge.admin import state_document
 from edge.changes import in_effect, lines, restarts
 from edge.identity import edge_of
 from edge.process import EdgeProcess
-from edge.reload import LOOKS_BEFORE_RETRY, Outcome, Status
 from gslb.clock import SystemClock
 from gslb.config import load
 from gslb.fleet import Fleet, SocketAddress
+from gslb.reload_outcome import Outcome, Status
+from gslb.reload_turns import LOOKS_BEFORE_RETRY
 from gslb.world import Verdict
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
