@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 # A process a core; with more than a few, those tests that are processes themselves starve one another.
 SPREAD := --numprocesses auto --maxprocesses 4 --dist worksteal
-COMPILED := $(wildcard gslb/dns/compiled/*.pyx gslb/dns/compiled/*.pxd)
+COMPILED := $(wildcard gslb/dns/compiled/*.p?? edge/compiled/*.p??)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
@@ -46,8 +46,9 @@ test-native: $(VENV)/.dev
 	@cd $(SANITIZED) && \
 	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc GSLB_TEST_NATIVE=1 \
-	  $(CURDIR)/$(BIN)/python -m pytest $(SPREAD) -p no:cacheprovider tests/native tests/authority/test_conformance.py \
-	  tests/authority/test_packet_fuzz.py --ignore tests/native/test_soak.py
+	  $(CURDIR)/$(BIN)/python -m pytest $(SPREAD) -p no:cacheprovider tests/native tests/edge/compiled \
+	  tests/edge/test_edge_exchange.py tests/edge/test_edge_failures.py tests/edge/test_edge_streaming.py \
+	  tests/authority/test_conformance.py tests/authority/test_packet_fuzz.py --ignore tests/native/test_soak.py
 
 check: lint types contracts
 
@@ -88,5 +89,5 @@ $(VENV)/.dev: pyproject.toml setup.py $(COMPILED) | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -f gslb/dns/compiled/*.c gslb/dns/compiled/*.so
+	rm -f gslb/dns/compiled/*.c gslb/dns/compiled/*.so edge/compiled/*.c edge/compiled/*.so
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Compiles the loop that answers over UDP; all else about the package stands in pyproject.toml."""
+"""Compiles the loops that answer over UDP and that pass HTTP on; all else stands in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-_FOLDER = Path("gslb/dns/compiled")
+_PACKAGES = ("gslb.dns.compiled", "edge.compiled")
 
 
-def extensions() -> list[Extension]:
-    """A module for each Cython file. They are optional: without a C compiler Python answers alone."""
-    if sys.platform != "linux":
-        return []  # they receive and send in batches, as Linux can
+def extensions(package: str) -> list[Extension]:
+    """A module for each Cython file. They are optional: without a C compiler Python does it alone."""
+    folder = Path(*package.split("."))
     return [
         Extension(
-            f"gslb.dns.compiled.{source.stem}",
+            f"{package}.{source.stem}",
             [str(source)],
-            depends=[str(header) for header in sorted(_FOLDER.glob("*.pxd"))],
+            depends=[str(header) for header in sorted(folder.glob("*.pxd"))],
             extra_compile_args=["-O2"],
             optional=True,
         )
-        for source in sorted(_FOLDER.glob("*.pyx"))
+        for source in sorted(folder.glob("*.pyx"))
     ]
 
 
-setup(ext_modules=extensions())
+# They wait and work in batches, as Linux can.
+compiled = sys.platform == "linux"
+setup(ext_modules=[each for package in _PACKAGES for each in extensions(package)] if compiled else [])

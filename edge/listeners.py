@@ -16,7 +16,9 @@ import socket
 import ssl
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
+from edge.proxy import transports
 from edge.proxy.acceptor import Acceptor
 from edge.proxy.proxy import Proxy
 from gslb.errors import GslbError
@@ -72,6 +74,12 @@ def terms(listener: Listener, settings: EdgeSettings, context: ssl.SSLContext | 
     return Terms(listener, context if listener.tls else None, settings.header_timeout, settings.write_timeout)
 
 
+class Accepting(Protocol):
+    """What accepts from a socket: a server of asyncio's, an Acceptor, or the compiled path."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Bound:
     """One socket, and what accepts from it; None: nothing does yet. fresh: it was bound for this."""
@@ -79,7 +87,7 @@ class Bound:
     terms: Terms
     socket: socket.socket
     fresh: bool
-    server: asyncio.Server | Acceptor | None = None
+    server: Accepting | None = None
 
     @property
     def address(self) -> SocketAddress:
@@ -175,7 +183,7 @@ class Listeners:
             self._finish(bound.server)
         bound.socket.close()
 
-    def _finish(self, server: asyncio.Server | Acceptor) -> None:
+    def _finish(self, server: Accepting) -> None:
         if isinstance(server, Acceptor):
             self._take(server.finish())
 
@@ -185,23 +193,22 @@ class Listeners:
         task.add_done_callback(self._taking.discard)
 
     async def _connect(self, by: Terms, accepted: socket.socket) -> None:
-        connected, secured = self._proxy.protocol(by.listener), by.context is not None
-        try:
-            await self._proxy.loop.connect_accepted_socket(
+        connected = self._proxy.protocol(self._proxy.entrance(by.listener))
+        secured = by.context is not None
+        with contextlib.suppress(OSError):  # it is gone, or does not speak TLS
+            await transports.accepted(
+                self._proxy.loop,
                 lambda: connected(None),
                 accepted,
                 ssl=by.context,
                 ssl_handshake_timeout=by.handshake if secured else None,
                 ssl_shutdown_timeout=by.shutdown if secured else None,
             )
-        except OSError:
-            # It is gone, or does not speak TLS.
-            with contextlib.suppress(OSError):
-                accepted.close()
 
-    async def _serve(self, bound: Bound) -> asyncio.Server | Acceptor:
+    async def _serve(self, bound: Bound) -> Accepting:
         proxy, by = self._proxy, bound.terms
-        connected = proxy.protocol(by.listener)
+        entrance = proxy.entrance(by.listener)
+        connected = proxy.protocol(entrance)
         # Two descriptors of one socket, so that either may be closed.
         accepting = bound.socket.dup()
         accepting.setblocking(False)
@@ -218,6 +225,9 @@ class Listeners:
                     shutdown_timeout=by.shutdown,
                     complain=proxy.complain,
                 )
+            if proxy.compiled is not None and entrance.plain:
+                accepting.listen(_BACKLOG)
+                return proxy.compiled.listen(accepting, entrance)
             return await proxy.loop.create_server(
                 lambda: connected(None),
                 sock=accepting,

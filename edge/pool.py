@@ -16,10 +16,19 @@ from gslb.world import Verdict
 
 
 class IdleConnection(Protocol):
-    """A keep-alive connection to a server, as far as a pool has to know it. Times: of the loop."""
+    """A keep-alive connection to a server, as far as a pool has to know it. Times: of the loop.
+
+    usable: whether a request may be written to it. surrender: give its descriptor to the other path through
+    the edge; -1 if there is none any more.
+    """
 
     idle_since: float
     opened_at: float
+
+    @property
+    def usable(self) -> bool: ...
+
+    def surrender(self) -> int: ...
 
     def close(self) -> None: ...
 

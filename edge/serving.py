@@ -63,7 +63,7 @@ def _shortest_limit(fleet: Fleet) -> float:
     limits.append(settings.tunnel_timeout)
     for timeouts in (settings.timeouts, *(route.timeouts for route in fleet.routes)):
         if timeouts is not None:
-            limits += (timeouts.first_byte, timeouts.idle)
+            limits += (timeouts.connect, timeouts.first_byte, timeouts.idle)
             limits += () if timeouts.total is None else (timeouts.total,)
     for pool in fleet.pools.values():
         limits += (pool.connections.idle_timeout, pool.queue.timeout)

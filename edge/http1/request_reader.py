@@ -14,13 +14,16 @@ class RequestReader(MessageReader[RequestHead]):
     """Begins with the first request by itself; `next_message` after each End begins the next.
 
     Until then nothing that came behind is looked at: pipelined requests stay in the buffer.
+
+    asks_for_head: whether the method is HEAD, be the rest of the request ever so wrong: no body answers it.
     """
 
-    __slots__ = ("_line_skipped",)
+    __slots__ = ("_line_skipped", "asks_for_head")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(REQUEST, limits)
         self._line_skipped = False
+        self.asks_for_head = False
         self._step = RequestReader._read_head
 
     @property
@@ -51,6 +54,7 @@ class RequestReader(MessageReader[RequestHead]):
             inbox.skip(2)
             if inbox.starts_with(LINE_END):
                 raise REQUEST.broken("begins with more than one empty line")
+        self.asks_for_head = inbox.starts_with(b"HEAD ")
         if not inbox:
             return CLOSED if inbox.eof else self._starved("head")
         section = inbox.section("head", self._limits.head, self._limits.request_line)

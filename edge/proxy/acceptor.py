@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from edge.proxy import transports
 from edge.proxy_protocol import NEED_DATA, ProxyHeader, ProxyHeaderReader, ProxyProtocolError
 
 _MOST_AT_ONCE = 1024
@@ -100,7 +101,8 @@ class Acceptor:
             async with asyncio.timeout(self._timeout):
                 header = await self._header(accepted)
             handed_over = True
-            await self._loop.connect_accepted_socket(
+            await transports.accepted(
+                self._loop,
                 lambda: self._connected(header),
                 accepted,
                 ssl=self._context,

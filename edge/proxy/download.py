@@ -38,12 +38,17 @@ class Download:
         self.chunked = self._minor == 1 and head.framing in (Framing.CHUNKED, Framing.UNTIL_CLOSE)
         return self.chunked or head.framing in (Framing.LENGTH, Framing.NONE)
 
-    def begin(self, *, keep_alive: bool, marks: bytes) -> None:
-        """Write its head. marks: the edge's own field lines."""
+    def begin(self, *, keep_alive: bool, date: bytes, marks: bytes) -> None:
+        """Write its head. date: a field line, for a head without one. marks: the edge's own field lines."""
         assert self.head is not None
         self._out.append(
             client_head(
-                self.head, minor=self._minor, chunked=self.chunked, keep_alive=keep_alive, marks=marks
+                self.head,
+                minor=self._minor,
+                chunked=self.chunked,
+                keep_alive=keep_alive,
+                date=date,
+                marks=marks,
             )
         )
 

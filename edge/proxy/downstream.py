@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
@@ -15,12 +16,15 @@ from edge.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Entrance, Peer
+    from edge.proxy.handed_over import HandedOver, Unanswered
     from edge.proxy.proxy import Proxy
+    from edge.proxy.upstream import Upstream
     from edge.proxy_protocol import ProxyHeader
 
 WRITE_HIGH_WATER = 65536
 BODY_HIGH_WATER = 65536
 LINGER = 2.0  # seconds to go on reading after the last response, lest a reset destroys it (RFC 9112 9.6)
+_MOST_HAND_OVERS = 8  # whose requests are never plain is better served by one path alone
 DRAINED = 65536  # bytes of a body nobody wants that are read for the sake of the next request
 
 
@@ -28,7 +32,8 @@ class Downstream(asyncio.Protocol):
     """One request is exchanged at a time. Those that come early wait unread, and while the reader holds
     more than a little, nothing is taken from the transport.
 
-    peer: who is at the other end; write_paused: it does not take what it is sent.
+    peer: who is at the other end; write_paused: it does not take what it is sent. requests: that have come.
+    hand_overs: how often it came from the compiled path.
     """
 
     __slots__ = (
@@ -37,6 +42,7 @@ class Downstream(asyncio.Protocol):
         "_drained",
         "_entrance",
         "_exchange",
+        "_handed",
         "_head_begun",
         "_header",
         "_left",
@@ -46,37 +52,50 @@ class Downstream(asyncio.Protocol):
         "_reader",
         "_reading_paused",
         "_receiving",
-        "_requests",
+        "_resumed",
         "_since",
         "_transport",
         "_tunnel",
         "_unsent",
+        "hand_overs",
         "peer",
+        "requests",
         "write_paused",
     )
 
     _transport: asyncio.Transport
     peer: Peer
 
-    def __init__(self, proxy: Proxy, entrance: Entrance, header: ProxyHeader | None = None) -> None:
-        """header: the PROXY header that the connection began with."""
+    def __init__(
+        self,
+        proxy: Proxy,
+        entrance: Entrance,
+        header: ProxyHeader | None = None,
+        *,
+        handed: HandedOver | None = None,
+    ) -> None:
+        """header: the PROXY header that the connection began with. handed: what the compiled path knows of
+        it; then `go_on` has to be called."""
         self._proxy = proxy
         self._entrance = entrance
         self._header = header
         self._reader = RequestReader(proxy.limits)
         self._exchange: Exchange | None = None
         self._tunnel: Tunnel | None = None
-        self._requests = 0
+        self._handed = handed
+        self.requests = handed.client.requests if handed is not None else 0
+        self.hand_overs = handed.client.hand_overs if handed is not None else 0
         self._receiving = False  # the body of a request whose head has come has not come whole
         self._left = 0  # bytes of it that have not come, as far as that is known
         self._drained = 0  # bytes of it that came when nobody wanted them any more
         self._head_begun = False
         self._unsent = 0
-        self._advancing = False
+        self._advancing = handed is not None  # what comes has to wait until it goes on
         self._deaf = False  # whatever still comes is not a request
         self._lingering = False
         self._lost = False
         self._reading_paused = False
+        self._resumed: Unanswered | None = None
         self._since = proxy.time()
         self.write_paused = False
 
@@ -86,6 +105,11 @@ class Downstream(asyncio.Protocol):
         # uvloop's transports have the methods of asyncio's without being of its classes.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        if self._handed is not None:
+            self.peer = self._handed.client.peer
+            self._proxy.replace(self._handed.client, self)
+            self._reader.receive(self._handed.data)
+            return
         self.peer = self._entrance.peer(self._transport, self._header)
         refused = self._proxy.admit(self)
         if not refused:
@@ -162,8 +186,47 @@ class Downstream(asyncio.Protocol):
         self._since = self._proxy.time()
         if not keep_alive:
             self._close_gently()
-        elif not self._advancing:
+            return
+        if not self._advancing:
             self._advance()
+        if self._proxy.compiled is not None and self._entrance.plain:
+            self._proxy.loop.call_soon(self._give_back)
+
+    # The compiled path's side.
+
+    def go_on(self, upstream: Upstream | None) -> None:
+        """Take the connection over. upstream: where the request without an answer was sent, if it was."""
+        handed, self._handed = self._handed, None
+        assert handed is not None
+        self._advancing = False
+        unanswered = handed.unanswered
+        if unanswered is None:
+            self._advance()
+            return
+        self._resumed = unanswered
+        self._advance()
+        exchange, self._resumed = self._exchange, None
+        if exchange is not None:
+            exchange.go_on(unanswered, upstream)
+            return
+        # The client has left in between.
+        unanswered.server.leave()
+        if upstream is not None:
+            upstream.close()
+
+    def _give_back(self) -> None:
+        """Nothing is under way: plain requests that come now are the compiled path's again."""
+        path = self._proxy.compiled
+        if path is None or self.hand_overs >= _MOST_HAND_OVERS or self._proxy.leaving:
+            return
+        if self.busy or self._deaf or self._lost or self._transport.is_closing() or self.peer.tls != "-":
+            return
+        connection = self._transport.get_extra_info("socket")
+        if connection is None:
+            return
+        self._deaf = self._lost = True
+        path.take_back(self, self._entrance, os.dup(connection.fileno()))
+        self._transport.abort()  # closes this descriptor of the connection, not the connection
 
     def tunnel_with(self, tunnel: Tunnel) -> None:
         """The exchange has switched protocols: from now on bytes are passed as they come."""
@@ -213,7 +276,7 @@ class Downstream(asyncio.Protocol):
     @property
     def asked(self) -> bool:
         """Whether a request has come on it already."""
-        return self._requests > 0
+        return self.requests > 0
 
     def close_if_idle(self) -> None:
         """While draining: leave, unless a request is under way; that one's response will say goodbye."""
@@ -296,13 +359,16 @@ class Downstream(asyncio.Protocol):
         return True
 
     def _begin(self, head: RequestHead) -> None:
-        self._requests += 1
+        self.requests += 1
         self._receiving = True
         self._drained = 0
         self._left = head.length if head.framing is Framing.LENGTH else 0
-        last = self._requests >= self._proxy.settings.max_requests_per_connection
+        last = self.requests >= self._proxy.settings.max_requests_per_connection
         self._exchange = exchange = Exchange(self._proxy, self, head, self._entrance, last=last)
-        exchange.start()
+        if self._resumed is not None:
+            exchange.resume(self._resumed)
+        else:
+            exchange.start()
 
     def _body(self, exchange: Exchange | None, data: bytes) -> None:
         self._left -= len(data)
@@ -341,6 +407,8 @@ class Downstream(asyncio.Protocol):
             self._close_gently()
         else:
             refused = Exchange(self._proxy, self, None, self._entrance, last=True)
+            if self._reader.asks_for_head:
+                refused.method = b"HEAD"
             self._exchange = refused
             refused.refuse(error.status, error.reason)
 

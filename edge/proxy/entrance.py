@@ -47,6 +47,15 @@ class Entrance:
         self.trusted = trusted
         self.marks = _strict_transport_security(tls) if self.listener.tls else b""
 
+    @property
+    def plain(self) -> bool:
+        """Whether connections that nothing is under way on are the compiled path's."""
+        return not self.listener.tls and not self.listener.redirect
+
+    def introduced(self, source: tuple[str, int], destination: tuple[str, int]) -> Peer:
+        """Who is at the other end of a new connection without TLS. Of each end: host and port."""
+        return self._introduce(_socket_address(source), _socket_address(destination), self.scheme, "-")
+
     def peer(self, transport: asyncio.Transport, header: ProxyHeader | None) -> Peer:
         """Who is at the other end of a new connection. header: the PROXY header that it began with."""
         source = _socket_address(transport.get_extra_info("peername"))
@@ -56,11 +65,16 @@ class Entrance:
             source, destination = header.source, header.destination
             if header.client_used_tls:
                 scheme = "https"
+        secured = transport.get_extra_info("ssl_object")
+        tls = (secured.version() or "-").removeprefix("TLSv") if secured is not None else "-"
+        return self._introduce(source, destination, scheme, tls)
+
+    def _introduce(
+        self, source: SocketAddress | None, destination: SocketAddress | None, scheme: str, tls: str
+    ) -> Peer:
         address = source.host if source is not None else ""
         port = destination.port if destination is not None else self.listener.address.port
         introduction = Introduction(address, scheme, port, self.trusted)
-        secured = transport.get_extra_info("ssl_object")
-        tls = (secured.version() or "-").removeprefix("TLSv") if secured is not None else "-"
         return Peer(address, source, destination, introduction, tls)
 
 

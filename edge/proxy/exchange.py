@@ -21,9 +21,11 @@ from edge.proxy.tunnel import Tunnel
 from edge.proxy.upload import Upload
 from edge.proxy.upstream import Upstream
 from edge.retry import Failure, Next, Try, decide
+from gslb.fleet import Route
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Entrance
+    from edge.proxy.handed_over import Unanswered
     from edge.proxy.proxy import Proxy
 
 BODY_HIGH_WATER = 65536
@@ -45,6 +47,7 @@ class Exchange:
         "_entrance",
         "_keep_alive",
         "_last",
+        "_most",
         "_progress",
         "_proxy",
         "_reach",
@@ -68,6 +71,7 @@ class Exchange:
         self._timeouts = settings.timeouts
         self._retries = settings.retries
         self._last = last
+        self._most: int | None = None  # bytes that the body may have
         self.head = head
         self.method = head.method if head is not None else b""
         self.upload: Upload | None = None
@@ -112,17 +116,55 @@ class Exchange:
         if route is None:
             self.refuse(404, f"region {proxy.region} has no route for this host and path")
             return
-        self._timeouts = route.timeouts or self._timeouts
-        self._retries = route.retries or self._retries
-        most = route.max_body if route.max_body is not None else self._settings.max_body
+        self._use(route)
+        most = self._most
         if most is not None and head.length > most:
             self.refuse(413, f"the request's body has {head.length} bytes, and {most} are the most here")
             return
-        chunked = head.framing is Framing.CHUNKED
-        self.upload = Upload(chunked=chunked, length=head.length, keep=self._retries.body, most=most)
+        self.upload = self._upload(head)
         self._account.pool = pool = proxy.pools.by_name[route.pool]
         self._reach = Reach(proxy, self, pool, way.origin.address, self._client.peer, self._timeouts)
         self._reach.next()
+
+    def resume(self, unanswered: Unanswered) -> None:
+        """Be about a request that is at a server already; `go_on` follows once it was read again."""
+        proxy, head, route = self._proxy, self.head, unanswered.route
+        assert head is not None
+        self._account.way = way = going(head, self._client.peer.introduction)
+        way.request_id = unanswered.request_id
+        self._account.begun = unanswered.begun
+        self._account.pool = pool = unanswered.pool
+        self._use(route)
+        self.upload = self._upload(head)
+        self._reach = Reach(proxy, self, pool, way.origin.address, self._client.peer, self._timeouts)
+        self._reach.resume(unanswered.server, reused=unanswered.reused)
+
+    def go_on(self, unanswered: Unanswered, upstream: Upstream | None) -> None:
+        """Wait for the response on `upstream`, or look for another server when there is no connection."""
+        upload, reach = self.upload, self._reach
+        assert upload is not None
+        assert reach is not None
+        if upstream is None:
+            reach.failed(unanswered.server, unanswered.reason, timed_out=unanswered.timed_out)
+            return
+        upload.take()  # the server has it already
+        self._upstream = upstream
+        upstream.attach(self)
+        if self._client.write_paused:
+            upstream.pause_reading()
+        if unanswered.unsent:
+            upstream.write(unanswered.unsent)
+        if unanswered.response:
+            upstream.data_received(unanswered.response)
+
+    def _use(self, route: Route) -> None:
+        self._timeouts = route.timeouts or self._timeouts
+        self._retries = route.retries or self._retries
+        self._most = route.max_body if route.max_body is not None else self._settings.max_body
+
+    def _upload(self, head: RequestHead) -> Upload:
+        chunked = head.framing is Framing.CHUNKED
+        return Upload(chunked=chunked, length=head.length, keep=self._retries.body, most=self._most)
 
     def _answered_here(self, head: RequestHead, path: bytes, way: Going) -> bool:
         proxy = self._proxy
@@ -232,7 +274,11 @@ class Exchange:
         upload.settle()
         delimited = self._download.take_up(head)
         self._keep_alive = delimited and self._may_keep_alive()
-        self._download.begin(keep_alive=self._keep_alive, marks=self._marks(server) + self._entrance.marks)
+        self._download.begin(
+            keep_alive=self._keep_alive,
+            date=self._proxy.date(),
+            marks=self._marks(server) + self._entrance.marks,
+        )
         return True
 
     def _marks(self, server: ServerState) -> bytes:
@@ -290,7 +336,7 @@ class Exchange:
             return
         self._account.responded(101, server)
         self._download.take_up(head)
-        self._download.begin(keep_alive=True, marks=self._marks(server))
+        self._download.begin(keep_alive=True, date=self._proxy.date(), marks=self._marks(server))
         self.response_flush()
         self._upstream = None
         tunnel = Tunnel(self._proxy, self._client, upstream, self._tunnel_ended)

@@ -175,8 +175,11 @@ def _new_trace_parent(request_id: bytes) -> bytes:
     return b"traceparent: 00-%b-%016x-00\r\n" % (trace, getrandbits(63) + 1)
 
 
-def client_head(head: ResponseHead, *, minor: int, chunked: bool, keep_alive: bool, marks: bytes) -> bytes:
-    """The head as a client gets it. minor: of the client's HTTP/1.x. marks: the edge's own fields."""
+def client_head(
+    head: ResponseHead, *, minor: int, chunked: bool, keep_alive: bool, date: bytes, marks: bytes
+) -> bytes:
+    """The head as a client gets it. minor: of the client's HTTP/1.x. date: a field line for a head that has
+    none (RFC 9110 6.6.1). marks: the edge's own fields."""
     parts = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason), *_kept_of_response(head)]
     if head.framing is Framing.LENGTH:
         parts.append(b"Content-Length: %d\r\n" % head.length)
@@ -184,6 +187,8 @@ def client_head(head: ResponseHead, *, minor: int, chunked: bool, keep_alive: bo
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif head.announced is not None:
         parts.append(b"Content-Length: %d\r\n" % head.announced)
+    if b"date" not in head.names or b"date" in head.connection:
+        parts.append(date)
     parts.append(marks)
     if head.status == 101:
         parts.append(b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % b", ".join(head.values(b"upgrade")))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 import structlog
@@ -15,11 +16,12 @@ import structlog
 from edge.access_log import AccessLog
 from edge.counters import Counters
 from edge.forwarded import TrustedProxies
+from edge.http1.date import date_line
 from edge.http1.limits import Limits
 from edge.pool import Pools, PoolState, ServerState
 from edge.proxy.complaints import Complaints
 from edge.proxy.downstream import Downstream
-from edge.proxy.entrance import Entrance
+from edge.proxy.entrance import Entrance, Peer
 from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
 from edge.proxy_protocol import ProxyHeader
@@ -29,12 +31,38 @@ from edge.tls.servers import expected_name
 from gslb.fleet import Edge, Fleet, Listener
 from gslb.fleet_edge import EdgeSettings
 
+if TYPE_CHECKING:
+    from edge.proxy.compiled_path import CompiledPath
+
 _log = structlog.get_logger("edge")
 
 _SLOWEST_TICK = 1.0
 _FASTEST_TICK = 0.02
 _MOST_TURNED_AWAY = 1000  # connections over the limit that hear why; those beyond are just closed
 _FIRST_REQUEST = 1.0  # seconds that a connection without one yet is waited for when the edge leaves
+
+
+class ClientConnection(Protocol):
+    """A client's connection, whichever path serves it.
+
+    busy: whether a request is being received or answered, or a response is still on its way out. asked:
+    whether a request has come on it already.
+    """
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def busy(self) -> bool: ...
+
+    @property
+    def asked(self) -> bool: ...
+
+    def close_if_idle(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def check(self, now: float) -> None: ...
 
 
 class Proxy:
@@ -62,8 +90,13 @@ class Proxy:
         pools: Pools,
         loop: asyncio.AbstractEventLoop,
         access_log: AccessLog | None = None,
+        *,
+        compiled: bool = True,
     ) -> None:
-        """Raises TlsError when a file for TLS to servers cannot be used."""
+        """Raises TlsError when a file for TLS to servers cannot be used.
+
+        compiled: whether plain requests take the compiled path, where it was built.
+        """
         self.region = edge.region
         self.pools = pools
         self.access_log = access_log
@@ -76,14 +109,17 @@ class Proxy:
         self.via = edge.name.encode()
         self.via_token = f" {edge.name},".lower().encode()
         self.region_mark = f"X-GSLB-Region: {edge.region}\r\n".encode()
-        self.connections: set[Downstream] = set()
+        self.connections: set[ClientConnection] = set()
         self.connections_elsewhere = 0  # those of other processes of this edge, as of a moment ago
         self._by_address: Counter[str] = Counter()
         self._entrances: WeakSet[Entrance] = WeakSet()
-        self._turned_away: set[Downstream] = set()
+        self._turned_away: set[ClientConnection] = set()
         self._emptied = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
+        self.compiled: CompiledPath | None = None
         self._take(prepare(fleet, edge))
+        if compiled:
+            self.compiled = _compiled_path(self)
 
     def use(self, serving: Serving) -> None:
         """Serve by this from the next request on; nothing that is under way is disturbed."""
@@ -102,13 +138,19 @@ class Proxy:
         self.pools.secure(serving.contexts)
         for entrance in self._entrances:
             entrance.use(serving.trusted, serving.settings.tls)
+        if self.compiled is not None:
+            self.compiled.use()
         self._tick_interval = max(_FASTEST_TICK, min(_SLOWEST_TICK, serving.shortest_limit / 4))
 
-    def protocol(self, listener: Listener) -> Callable[[ProxyHeader | None], Downstream]:
-        """What makes the protocols of the connections through one listener."""
+    def protocol(self, entrance: Entrance) -> Callable[[ProxyHeader | None], Downstream]:
+        """What makes the protocols of the general path's connections."""
+        return partial(Downstream, self, entrance)
+
+    def entrance(self, listener: Listener) -> Entrance:
+        """What the connections through one listener have in common."""
         entrance = Entrance(listener, self.trusted, self.settings.tls)
         self._entrances.add(entrance)
-        return partial(Downstream, self, entrance)
+        return entrance
 
     def server_tls(self, pool: PoolState, server: ServerState) -> dict[str, Any]:
         """How to connect to a server of a pool: more arguments for `create_connection`."""
@@ -117,7 +159,11 @@ class Proxy:
             return {}
         return {"ssl": pool.context, "server_hostname": expected_name(tls, server.server.address.host)}
 
-    def admit(self, connection: Downstream) -> str:
+    def date(self) -> bytes:
+        """The Date field of a response that begins now (RFC 9110 6.6.1)."""
+        return date_line(int(time.time()))
+
+    def admit(self, connection: ClientConnection) -> str:
         """Take on a new connection; why not, when the edge or the client has as many as it may."""
         self.counters.connections += 1
         settings, address = self.settings, connection.peer.address
@@ -138,7 +184,7 @@ class Proxy:
         self.counters.refused(503)
         return reason
 
-    def turn_away(self, connection: Downstream, reason: str) -> bytes | None:
+    def turn_away(self, connection: ClientConnection, reason: str) -> bytes | None:
         """What to tell a connection that was not admitted; None when too many are being told already."""
         if len(self._turned_away) >= min(_MOST_TURNED_AWAY, self.settings.max_connections):
             return None
@@ -152,7 +198,13 @@ class Proxy:
             keep_alive=False,
         )
 
-    def forget(self, connection: Downstream) -> None:
+    def replace(self, before: ClientConnection, after: ClientConnection) -> None:
+        """The same connection goes on as `after`."""
+        if before in self.connections:
+            self.connections.remove(before)
+            self.connections.add(after)
+
+    def forget(self, connection: ClientConnection) -> None:
         self._turned_away.discard(connection)
         if connection in self.connections:
             self.connections.remove(connection)
@@ -165,6 +217,8 @@ class Proxy:
 
     def start(self) -> None:
         """Begin to watch over time limits."""
+        if self.compiled is not None:
+            self.compiled.start()
         self._ticking = self.loop.call_later(self._tick_interval, self._tick)
 
     def _tick(self) -> None:
@@ -214,4 +268,15 @@ class Proxy:
         if self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
+        if self.compiled is not None:
+            self.compiled.close()
         self.pools.close_idle()
+
+
+def _compiled_path(proxy: Proxy) -> CompiledPath | None:
+    """None where its modules were not built: then the general path serves everything."""
+    try:
+        from edge.proxy.compiled_path import CompiledPath
+    except ModuleNotFoundError:
+        return None
+    return CompiledPath(proxy)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState, ServerState
+from edge.proxy.transports import connected
 from edge.proxy.upstream import Upstream
 from gslb.fleet import SocketAddress, Timeouts
 
@@ -122,6 +123,20 @@ class Reach:
     def waited_in_vain(self) -> None:
         self._seeker.not_reached(NotReached(self.tried, busy=True, waited=True))
 
+    def resume(self, server: ServerState, *, reused: bool) -> None:
+        """Be at a server that was entered for this exchange before."""
+        self._been.append(server)
+        self.server = server
+        self.reused = reused
+
+    def failed(self, server: ServerState, reason: str, *, timed_out: bool) -> None:
+        """There is no connection to it to be had: go on to the next."""
+        server.connect_failures += 1
+        try:
+            self._proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
+        finally:
+            self.next(timed_out=timed_out)
+
     def again(self) -> None:
         """Go to the same server once more, on a new connection."""
         assert self.server is not None
@@ -146,17 +161,39 @@ class Reach:
         self.server = server
         server.enter()
         while (idle := server.take_idle()) is not None:
-            assert isinstance(idle, Upstream)
-            if idle.usable:
+            if isinstance(idle, Upstream):
+                if idle.usable:
+                    self.reused = True
+                    self._seeker.reached(idle)
+                    return
+                idle.close()
+            elif (fd := idle.surrender()) >= 0:
                 self.reused = True
-                self._seeker.reached(idle)
+                self._connecting = self._proxy.loop.create_task(self._take(server, fd, idle.opened_at))
                 return
-            idle.close()
         self._connect(server)
 
     def _connect(self, server: ServerState) -> None:
         self.reused = False
         self._connecting = self._proxy.loop.create_task(self._open(server))
+
+    async def _take(self, server: ServerState, fd: int, opened_at: float) -> None:
+        """Go on with an idle connection of the compiled path's, or with a new one if it is lost meanwhile."""
+        proxy = self._proxy
+        try:
+            upstream = await connected(
+                proxy.loop,
+                lambda: Upstream(server, proxy.limits, now=opened_at, begun=lambda upstream: None),
+                socket.socket(fileno=fd),
+            )
+        except OSError:
+            self._connect(server)
+            return
+        self._connecting = None
+        if upstream.usable:
+            self._seeker.reached(upstream)
+        else:
+            self._connect(server)
 
     async def _open(self, server: ServerState) -> None:
         proxy, pool = self._proxy, self._pool
@@ -166,15 +203,22 @@ class Reach:
         timed_out = False
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                where: dict[str, Any] = {"host": address.host, "port": address.port}
-                if version is not None:
+                if version is None:
+                    _, upstream = await proxy.loop.create_connection(
+                        lambda: Upstream(server, proxy.limits, now=begun),
+                        host=address.host,
+                        port=address.port,
+                        **secured,
+                    )
+                else:
                     # Before TLS begins, as servers expect it.
-                    where = {"sock": await _opened(proxy.loop, address, self._peer.preface(version))}
-                _, upstream = await proxy.loop.create_connection(
-                    lambda: Upstream(server, proxy.limits, shared=version is None, now=begun),
-                    **where,
-                    **secured,
-                )
+                    opened = await _opened(proxy.loop, address, self._peer.preface(version))
+                    upstream = await connected(
+                        proxy.loop,
+                        lambda: Upstream(server, proxy.limits, shared=False, now=begun),
+                        opened,
+                        **secured,
+                    )
         except TimeoutError:
             timed_out = True
             reason = "timed out"
@@ -193,11 +237,7 @@ class Reach:
             upstream.close()
             reason = "closed the connection at once"
         self._connecting = None
-        server.connect_failures += 1
-        try:
-            proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
-        finally:
-            self.next(timed_out=timed_out)
+        self.failed(server, reason, timed_out=timed_out)
 
 
 async def _opened(loop: asyncio.AbstractEventLoop, address: SocketAddress, preface: bytes) -> socket.socket:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 
 from edge.access_lines import Ended, Entry
-from edge.http1.events import RequestHead
+from edge.http1.events import Field, RequestHead
 from edge.proxy.entrance import Peer
 from edge.proxy.headers import Going
 
@@ -39,7 +40,7 @@ def entry(
     """
     return Entry(
         client=way.origin.address if way is not None else peer.address,
-        user=_user(head) if head is not None else None,
+        user=_user(_value(head, b"authorization")),
         moment=now - total,
         method=head.method if head is not None else b"",
         target=head.target if head is not None else b"",
@@ -63,15 +64,67 @@ def entry(
     )
 
 
+def plain_entry(
+    peer: Peer,
+    claims: Sequence[Field],
+    *,
+    now: float,
+    total: float,
+    first_byte: float | None,
+    method: bytes,
+    target: bytes,
+    host: bytes,
+    referer: bytes | None,
+    agent: bytes | None,
+    authorization: bytes | None,
+    request_id: bytes,
+    status: int,
+    sent: int,
+    received: int,
+    region: str,
+    edge: str,
+    pool: str,
+    server: str,
+    ended: Ended,
+) -> Entry:
+    """The same for what the compiled path has served, at the first server it came to.
+
+    claims: the fields that tell who the client is. host, target: as they came.
+    """
+    return Entry(
+        client=peer.introduction.origin(claims).address,
+        user=_user(authorization),
+        moment=now - total,
+        method=method,
+        target=target,
+        minor=1,
+        status=status or CLIENT_LEFT,
+        sent=sent,
+        referer=referer,
+        agent=agent,
+        request_id=request_id,
+        host=host,
+        region=region,
+        edge=edge,
+        pool=pool,
+        server=server,
+        tries=1,
+        first_byte=first_byte,
+        total=total,
+        received=received,
+        tls=peer.tls,
+        ended=ended,
+    )
+
+
 def _value(head: RequestHead | None, name: bytes) -> bytes | None:
     if head is None or name not in head.names:
         return None
     return head.values(name)[0]
 
 
-def _user(head: RequestHead) -> bytes | None:
+def _user(credentials: bytes | None) -> bytes | None:
     """The name that Basic credentials claim (RFC 7617 2), never the password; None for anything else."""
-    credentials = _value(head, b"authorization")
     if credentials is None or credentials[:6].lower() != b"basic ":
         return None
     try:

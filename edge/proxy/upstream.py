@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from edge.http1.errors import ProtocolError
@@ -55,6 +57,7 @@ class Upstream(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
         "_closed",
         "_head",
         "_reader",
@@ -72,8 +75,18 @@ class Upstream(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: ServerState, limits: Limits, *, shared: bool = True, now: float) -> None:
+    def __init__(
+        self,
+        server: ServerState,
+        limits: Limits,
+        *,
+        shared: bool = True,
+        now: float,
+        begun: Callable[[Upstream], None] | None = None,
+    ) -> None:
+        """begun: told of a connection that is not new, and on which something may be under way."""
         self.server = server
+        self._begun = begun
         self.shared = shared
         self.receiver: ResponseReceiver | None = None
         self.opened_at = self.idle_since = now
@@ -103,6 +116,18 @@ class Upstream(asyncio.Protocol):
         """Work for nobody; a paused connection reads again, or it could not notice its end."""
         self.receiver = None
         self.resume_reading()
+
+    def surrender(self) -> int:
+        """The descriptor of an idle connection, which is the caller's from now on; -1 if there is none."""
+        connection = self._transport.get_extra_info("socket") if self.usable else None
+        secured = self._transport.get_extra_info("ssl_object") is not None
+        if connection is None or secured or self._transport.get_write_buffer_size():
+            self.close()
+            return -1
+        fd = os.dup(connection.fileno())
+        self._closed = True
+        self._transport.abort()  # closes this descriptor of the connection, not the connection
+        return fd
 
     def tunnel_with(self, tunnel: Tunnel) -> None:
         """From now on bytes are passed as they come."""
@@ -149,7 +174,10 @@ class Upstream(asyncio.Protocol):
         # uvloop's transports have the methods of asyncio's without being of its classes.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        self.server.opened += 1
+        if self._begun is None:
+            self.server.opened += 1
+        else:
+            self._begun(self)
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:

@@ -69,13 +69,13 @@ class Bench:
         self.loop = mock.Mock(spec=asyncio.AbstractEventLoop)
         self.loop.time.return_value = 0.0
         self.loop.create_task.side_effect = self._connect
-        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), self.loop)
+        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), self.loop, compiled=False)
         self.server = self.proxy.pools.by_name["web"].servers[0]
         # One connection waits already, so that no exchange has to connect.
         upstream = Upstream(self.server, self.proxy.limits, now=0.0)
         self.upstream = Wire(upstream)
         self.server.idle.append(upstream)
-        self.connection = self.proxy.protocol(region.edges[0].listen[0])(None)
+        self.connection = self.proxy.protocol(self.proxy.entrance(region.edges[0].listen[0]))(None)
         self.client = Wire(self.connection)
 
     def _connect(self, coroutine: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
+from edge.listeners import Listeners, Terms
 from edge.pool import Pools
 from edge.proxy.proxy import Proxy
 from gslb.fleet import (
@@ -31,6 +33,8 @@ from gslb.geo.location import Coordinates
 from gslb.health.checks import CHECKS
 
 REGION = "eu-west"
+COMPILED = "GSLB_TEST_GENERAL" not in os.environ
+"""Whether plain requests take the compiled path; all holds for the general path alone, too."""
 ANYWHERE = Listener(SocketAddress("127.0.0.1", 0))
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -232,6 +236,7 @@ class Stage:
         self._stack = contextlib.AsyncExitStack()
         self.proxy: Proxy
         self.port = 0
+        self.compiled = COMPILED
 
     async def origin(self, handler: Handler) -> Origin:
         origin = await Origin(handler).start()
@@ -241,14 +246,17 @@ class Stage:
     async def serve(self, fleet: Fleet) -> Proxy:
         loop = asyncio.get_running_loop()
         region = fleet.regions[REGION]
-        self.proxy = proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop)
-        connected = proxy.protocol(proxy.edge.listen[0])
-        server = await loop.create_server(lambda: connected(None), "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self.proxy = proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop, compiled=self.compiled)
+        # An edge's own listeners, as they choose between the compiled path and the general one.
+        listeners = Listeners(proxy)
+        bound = listeners.prepare([Terms(replace(proxy.edge.listen[0], address=ANYWHERE.address), None)])
+        await listeners.begin(bound)
+        listeners.use(bound)
+        self.port = listeners.addresses[0].port
         proxy.start()
 
         async def stop() -> None:
-            server.close()
+            await listeners.close()
             await proxy.drain(0.0)
             proxy.stop()
 

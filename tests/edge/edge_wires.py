@@ -141,8 +141,10 @@ class Wired:
         self._answer = answer
         self._early = early
         loop = cast(asyncio.AbstractEventLoop, self)
-        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop)
-        self.client = Line(self.loop, self.proxy.protocol(region.edges[0].listen[0])(None))
+        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop, compiled=False)
+        self.client = Line(
+            self.loop, self.proxy.protocol(self.proxy.entrance(region.edges[0].listen[0]))(None)
+        )
 
     # What of a loop the proxy uses.
 

@@ -39,10 +39,10 @@ class Yard:
         self.clients: list[Wire] = []
         self._loop = asyncio.new_event_loop()
         loop = cast(asyncio.AbstractEventLoop, self)
-        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop)
+        self.proxy = Proxy(fleet, region.edges[0], Pools(fleet, region), loop, compiled=False)
         self.pool = self.proxy.pools.by_name["web"]
         self.servers = {state.server.address.host: state for state in self.pool.servers}
-        self._connected = self.proxy.protocol(region.edges[0].listen[0])
+        self._connected = self.proxy.protocol(self.proxy.entrance(region.edges[0].listen[0]))
 
     # What the proxy asks of its loop.
 

@@ -197,9 +197,9 @@ def responses_in(data: bytes, methods: Sequence[bytes], *, closed: bool) -> list
     while at < len(data):
         method = methods[len(found)] if len(found) < len(methods) else b"GET"
         message = read_response(data, at, method, closed=closed)
-        if method == b"HEAD" and message.last and message.status >= 400 and message.end < len(data):
-            # The method of a request that could not be read is not known to who refuses it.
-            message = read_response(data, at, b"GET", closed=closed)
+        if len(found) >= len(methods) and message.status >= 400 and not message.complete:
+            # The method of a request that could not be read; there is no body if it was HEAD.
+            message = read_response(data, at, b"HEAD", closed=closed)
         at = message.end if message.complete else len(data)
         if message.status >= 200:
             found.append(message)

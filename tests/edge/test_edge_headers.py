@@ -15,6 +15,7 @@ from edge.proxy.headers import client_head, going, interim_head, server_head
 Fields = list[tuple[bytes, bytes]]
 PEER = Introduction("192.0.2.9", "http", 80, TrustedProxies(()))
 HOST = (b"Host", b"www.example.com")
+DATE = b"Date: Sun, 22 Nov 2026 19:00:00 GMT\r\n"
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -213,10 +214,10 @@ def test_a_response_travels_on_with_its_reason_and_fields() -> None:
         (b"X", b"y"),
         status=b"299 Odd \xff Reason",
     )
-    data = client_head(head, minor=1, chunked=True, keep_alive=True, marks=b"Mark: 1\r\n")
+    data = client_head(head, minor=1, chunked=True, keep_alive=True, date=DATE, marks=b"Mark: 1\r\n")
     assert data == (
         b"HTTP/1.1 299 Odd \xff Reason\r\nSet-Cookie: a\r\nset-cookie: b\r\n"
-        b"Transfer-Encoding: chunked\r\nMark: 1\r\n\r\n"
+        b"Transfer-Encoding: chunked\r\n" + DATE + b"Mark: 1\r\n\r\n"
     )
 
 
@@ -227,7 +228,7 @@ def test_a_client_is_told_whether_its_connection_stays(
     minor: int, keep_alive: bool, connection: list[bytes]
 ) -> None:
     head = answer((b"Content-Length", b"3"))
-    data = client_head(head, minor=minor, chunked=False, keep_alive=keep_alive, marks=b"")
+    data = client_head(head, minor=minor, chunked=False, keep_alive=keep_alive, date=DATE, marks=b"")
     assert field(data, b"Connection") == connection
     assert field(data, b"Content-Length") == [b"3"]
 
@@ -235,9 +236,25 @@ def test_a_client_is_told_whether_its_connection_stays(
 @pytest.mark.parametrize(("status", "method"), [(b"200 OK", b"HEAD"), (b"304 Not Modified", b"GET")])
 def test_a_length_without_a_body_is_announced(status: bytes, method: bytes) -> None:
     head = answer((b"Content-Length", b"3"), status=status, method=method)
-    assert field(
-        client_head(head, minor=1, chunked=False, keep_alive=True, marks=b""), b"Content-Length"
-    ) == [b"3"]
+    data = client_head(head, minor=1, chunked=False, keep_alive=True, date=DATE, marks=b"")
+    assert field(data, b"Content-Length") == [b"3"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "dates"),
+    [
+        ([], [DATE[6:-2]]),
+        ([(b"dAte", b"theirs")], [b"theirs"]),
+        ([(b"Date", b"")], [b""]),
+        ([(b"Connection", b"date"), (b"Date", b"theirs")], [DATE[6:-2]]),
+    ],
+)
+@pytest.mark.parametrize("status", [b"200 OK", b"101 Switching Protocols"])
+def test_a_response_without_a_date_gets_one(fields: Fields, dates: list[bytes], status: bytes) -> None:
+    head = answer(*fields, (b"Upgrade", b"websocket"), status=status)
+    data = client_head(head, minor=1, chunked=False, keep_alive=True, date=DATE, marks=b"Mark: 1\r\n")
+    assert field(data, b"Date") == dates
+    assert data.endswith((DATE if dates == [DATE[6:-2]] else b"") + data[data.index(b"Mark: 1") :])
 
 
 def test_an_interim_response_brings_its_fields_and_no_marks() -> None:
@@ -247,6 +264,6 @@ def test_an_interim_response_brings_its_fields_and_no_marks() -> None:
 
 def test_a_switch_of_protocols_names_the_new_one() -> None:
     head = answer((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), status=b"101 Switching Protocols")
-    data = client_head(head, minor=1, chunked=False, keep_alive=True, marks=b"")
+    data = client_head(head, minor=1, chunked=False, keep_alive=True, date=DATE, marks=b"")
     assert field(data, b"Upgrade") == [b"websocket"]
     assert field(data, b"Connection") == [b"upgrade"]

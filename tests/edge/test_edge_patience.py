@@ -27,6 +27,12 @@ class Loop:
         return getattr(asyncio.get_running_loop(), name)
 
 
+@pytest.fixture(autouse=True)
+def on_the_general_path(stage: Stage) -> None:
+    """What is put under it here, the compiled path does not use."""
+    stage.compiled = False
+
+
 def put_under(proxy: Proxy, **replaced: Any) -> None:
     proxy.loop = cast(asyncio.AbstractEventLoop, Loop(**replaced))
 

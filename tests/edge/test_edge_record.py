@@ -251,7 +251,7 @@ async def test_the_version_of_tls_is_told(stage: Stage, tmp_path: Path) -> None:
     authority.issue_cert("localhost").configure_cert(ours)
     theirs = ssl.create_default_context()
     authority.configure_trust(theirs)
-    connected = proxy.protocol(proxy.edge.listen[0])
+    connected = proxy.protocol(proxy.entrance(proxy.edge.listen[0]))
     server = await asyncio.get_running_loop().create_server(lambda: connected(None), "127.0.0.1", 0, ssl=ours)
     port = server.sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=theirs, server_hostname="localhost")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-import gslb.dns
+import gslb
 
-FOLDER = Path(gslb.dns.__file__).with_name("compiled")
-ROOT = FOLDER.parents[2]
-MODULES = sorted(source.stem for source in FOLDER.glob("*.pyx"))
+ROOT = Path(gslb.__file__).parents[1]
+PACKAGES = ("gslb/dns/compiled", "edge/compiled")
+MODULES = sorted(source.relative_to(ROOT) for folder in PACKAGES for source in ROOT.glob(f"{folder}/*.pyx"))
 LIBRARY = sysconfig.get_config_var("EXT_SUFFIX")
 
 
@@ -29,15 +29,15 @@ def can_compile() -> bool:
 
 
 @pytest.mark.skipif(not can_compile(), reason="there is no C compiler, or Python's headers are missing")
-@pytest.mark.parametrize("module", MODULES)
-def test_installing_has_compiled_every_module(module: str) -> None:
-    loaded = importlib.import_module(f"gslb.dns.compiled.{module}")
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_installing_has_compiled_every_module(module: Path) -> None:
+    loaded = importlib.import_module(".".join(module.with_suffix("").parts))
     assert str(loaded.__file__).endswith(LIBRARY)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_tells_its_types(module: str) -> None:
-    assert FOLDER.joinpath(f"{module}.pyi").exists()
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_module_tells_its_types(module: Path) -> None:
+    assert ROOT.joinpath(module).with_suffix(".pyi").exists()
 
 
 def test_without_a_compiler_there_is_a_wheel_with_everything_but_the_modules(tmp_path: Path) -> None:
@@ -60,13 +60,15 @@ def test_without_a_compiler_there_is_a_wheel_with_everything_but_the_modules(tmp
     (wheel,) = tmp_path.glob("dist/*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert not [name for name in names if name.endswith((".so", ".c"))]
-    assert {"gslb/dns/udp.py", "gslb/dns/compiled/__init__.py"} <= names
-    assert {f"gslb/dns/compiled/{module}.{kind}" for module in MODULES for kind in ("pyx", "pyi")} <= names
-    assert {f"gslb/dns/compiled/{header.name}" for header in FOLDER.glob("*.pxd")} <= names
+    assert {"gslb/dns/udp.py", *(f"{folder}/__init__.py" for folder in PACKAGES)} <= names
+    for module in MODULES:
+        assert {str(module), str(module.with_suffix(".pyi"))} <= names
+    for folder in PACKAGES:
+        assert {f"{folder}/{header.name}" for header in ROOT.joinpath(folder).glob("*.pxd")} <= names
 
 
 @pytest.mark.skipif("GSLB_TEST_NATIVE" not in os.environ, reason="`make test-native` asks for it")
 def test_sanitizers_watch_the_modules() -> None:
     for module in MODULES:
-        library = Path(str(importlib.import_module(f"gslb.dns.compiled.{module}").__file__))
+        library = Path(str(importlib.import_module(".".join(module.with_suffix("").parts)).__file__))
         assert b"__asan_report" in library.read_bytes()

@@ -1,0 +1,39 @@
+"""What the compiled path serves by, as a client's connection looks it up."""
+
+from libc.stdint cimport int64_t
+
+from edge.compiled.loop cimport Tally
+
+
+cdef class Way:
+    cdef object route
+    cdef object pool
+    cdef object retry_on
+    cdef int64_t most
+    cdef Tally tally
+    cdef bint plain
+    cdef double total
+    cdef double connect
+    cdef double first_byte
+    cdef double idle
+
+
+cdef class Terms:
+    cdef object find
+    cdef object settings
+    cdef object by_name
+    cdef bytes health_path
+    cdef bytes via
+    cdef bytes via_token
+    cdef bytes region_mark
+    cdef object max_body
+    cdef dict ways
+    cdef dict tallies
+    cdef dict addresses
+    cdef long max_requests
+    cdef double write_timeout
+    cdef double idle_timeout
+    cdef double body_timeout
+
+    cdef Way way(self, bytes host, bytes path, bytes method)
+    cdef bytes address(self, object server)
