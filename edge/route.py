@@ -37,15 +37,17 @@ class RouteTable:
     path, then one with methods before one without, then the file's order.
 
     A final slash of a prefix says nothing: prefixes match whole segments anyway.
+
+    depth: which slash of a path is the first behind which nothing makes a difference; the leading one is 1.
     """
 
-    __slots__ = ("_any_host", "_depth", "_hosts")
+    __slots__ = ("_any_host", "_hosts", "depth")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._hosts: dict[bytes, _Node] = {}
         self._any_host = _Node()
         # Paths are split no further than the deepest prefix: a path of a thousand slashes costs nothing.
-        self._depth = 1
+        self.depth = 1
         for route in routes:
             self._add(route)
 
@@ -54,7 +56,7 @@ class RouteTable:
         if route.host is not None:
             node = self._hosts.setdefault(normalise_host(route.host.encode("idna")), _Node())
         segments = normalise_path(route.path.encode()).rstrip(b"/").split(b"/")[1:]
-        self._depth = max(self._depth, len(segments) + 1)
+        self.depth = max(self.depth, len(segments) + 1)
         for segment in segments:
             node = node.children.setdefault(segment, _Node())
         if route.methods:
@@ -64,7 +66,7 @@ class RouteTable:
 
     def find(self, host: bytes, path: bytes, method: bytes) -> Route | None:
         """The route of a request, or None. `host` and `path` are normalised already."""
-        segments = path.split(b"/", self._depth)
+        segments = path.split(b"/", self.depth)
         node = self._hosts.get(host)
         if node is not None:
             route = self._descend(node, segments, method)

@@ -24,30 +24,31 @@ class Waiter(Protocol):
 class Waiting:
     """Invariant: no usable server that one of those who wait may go to has room.
 
-    room: whether a usable server has room now.
+    room: whether a usable server has room now. deadlines: of those who wait, the first first, in loop time; the
+    same mapping always.
     """
 
-    __slots__ = ("_deadlines", "_room", "_serving", "settings")
+    __slots__ = ("_room", "_serving", "deadlines", "settings")
 
     def __init__(self, settings: QueueSettings, room: Callable[[], bool]) -> None:
         self.settings = settings
         self._room = room
-        self._deadlines: dict[Waiter, float] = {}
+        self.deadlines: dict[Waiter, float] = {}
         self._serving = False
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return len(self.deadlines)
 
     def join(self, waiter: Waiter, now: float) -> bool:
         """Stand behind the others; False when as many wait as may. now: loop time, seconds."""
-        if len(self._deadlines) >= self.settings.size:
+        if len(self.deadlines) >= self.settings.size:
             return False
-        self._deadlines[waiter] = now + self.settings.timeout
+        self.deadlines[waiter] = now + self.settings.timeout
         return True
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no more; whoever does not wait may say so too."""
-        self._deadlines.pop(waiter, None)
+        self.deadlines.pop(waiter, None)
 
     def serve(self) -> None:
         """A server may have got room: let as many go on as there is room for, the first first."""
@@ -56,7 +57,7 @@ class Waiting:
         self._serving = True
         try:
             while (waiter := self._first()) is not None:
-                del self._deadlines[waiter]
+                del self.deadlines[waiter]
                 waiter.has_room()
         finally:
             self._serving = False
@@ -67,16 +68,16 @@ class Waiting:
 
     def _first(self) -> Waiter | None:
         # Who may not go there must not be called: it would only stand in line again, and so for ever.
-        if not self._deadlines or not self._room():
+        if not self.deadlines or not self._room():
             return None
-        return next((waiter for waiter in self._deadlines if waiter.may_go()), None)
+        return next((waiter for waiter in self.deadlines if waiter.may_go()), None)
 
     def expire(self, now: float) -> None:
         """Send those away whose time is over. now: loop time, seconds."""
         # All wait equally long, so that the first is the first to have waited long enough.
-        while self._deadlines:
-            waiter, deadline = next(iter(self._deadlines.items()))
+        while self.deadlines:
+            waiter, deadline = next(iter(self.deadlines.items()))
             if deadline > now:
                 return
-            del self._deadlines[waiter]
+            del self.deadlines[waiter]
             waiter.waited_in_vain()

@@ -35,6 +35,8 @@ cdef class Client(Asking):
     cdef Buffer outbox  # what the client does not take yet
     cdef bytes host
     cdef bytes routed_host
+    cdef bytes lines  # for requests to `host`, from a client whose word does not count
+    cdef str address
 
     cdef Way way
     cdef Link link

@@ -124,36 +124,42 @@ cdef class Client(Asking):
         """Find where it goes, and go there; or leave it to those who can say what is wrong with it."""
         cdef Terms terms = <Terms>self.loop.terms
         cdef const char* data = <const char*>waiting(&self.inbox)
-        cdef bytes path = data[head.path.at:head.path.at + head.path.size]
         cdef Way way
-        cdef bytes lines
+        cdef bytes path, lines
         cdef str address
         if head.host.size != <size_t>len(self.host or b"") or self.host is None or memcmp(
             <const char*>self.host, data + head.host.at, head.host.size
         ):
             self.host = data[head.host.at:head.host.at + head.host.size]
             self.routed_host = normalise_host(self.host)
-        if not head.plain_path:
-            try:
-                path = normalise_path(path)
-            except PathError:
-                return self.hand_over()
-        if path == terms.health_path:
-            return self.hand_over()
+            self.lines = None
         if head.via.size and terms.via_token in data[head.via.at:head.via.at + head.via.size].lower() + b",":
             return self.hand_over()
-        way = terms.way(self.routed_host, path, data[head.method.at:head.method.at + head.method.size])
-        if way is None or not way.plain or 0 <= way.most < head.length or way.pool.waiting:
+        if head.plain_path:
+            way = terms.way(
+                self.routed_host, data + head.path.at, head.path.size, data + head.method.at, head.method.size
+            )
+        else:
+            try:
+                path = normalise_path(data[head.path.at:head.path.at + head.path.size])
+            except PathError:
+                return self.hand_over()
+            way = terms.way(self.routed_host, path, len(path), data + head.method.at, head.method.size)
+        if way is None or not way.plain or 0 <= way.most < head.length or way.waiting:
             return self.hand_over()
         introduction = self.peer.introduction
         if introduction.peer_is_trusted:
             claims = _claims(data, head)
             origin = introduction.origin(claims)
             lines = introduction.lines(origin, self.host, claims)
+            address = origin.address
         else:
-            origin = introduction.origin(())
-            lines = introduction.lines(origin, self.host, ())
-        address = origin.address
+            if self.lines is None:
+                origin = introduction.origin(())
+                self.lines = introduction.lines(origin, self.host, ())
+                self.address = origin.address
+            lines = self.lines
+            address = self.address
         self.way = way
         if not self.choose(address):
             self.way = None

@@ -15,7 +15,7 @@ from edge.http1.date import date_line
 
 cdef enum:
     BATCH = 256
-    TURNS = 4  # batches before everybody else in the process has a turn
+    TURNS = 16  # batches before everybody else in the process has a turn
 
 
 cdef class Watched:

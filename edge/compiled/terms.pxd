@@ -8,6 +8,7 @@ from edge.compiled.loop cimport Tally
 cdef class Way:
     cdef object route
     cdef object pool
+    cdef dict waiting  # who waits for a server of the pool
     cdef object retry_on
     cdef int64_t most
     cdef Tally tally
@@ -28,6 +29,8 @@ cdef class Terms:
     cdef bytes region_mark
     cdef object max_body
     cdef dict ways
+    cdef dict remembered
+    cdef int depth
     cdef dict tallies
     cdef dict addresses
     cdef long max_requests
@@ -35,5 +38,8 @@ cdef class Terms:
     cdef double idle_timeout
     cdef double body_timeout
 
-    cdef Way way(self, bytes host, bytes path, bytes method)
+    cdef Way way(
+        self, bytes host, const char* path, size_t path_size, const char* method, size_t method_size
+    )
+    cdef Way found(self, bytes host, bytes path, bytes method)
     cdef bytes address(self, object server)

@@ -5,6 +5,11 @@ import socket
 from struct import pack
 
 from libc.stdint cimport int64_t
+from libc.string cimport memcmp, memcpy
+
+cdef enum:
+    MOST_KEY = 512
+    MOST_REMEMBERED = 1024  # hosts, and beginnings of paths of each; they may be anybody's inventions
 
 
 cdef class Way:
@@ -19,6 +24,7 @@ cdef class Way:
         most = route.max_body if route.max_body is not None else terms.settings.max_body
         self.route = route  # `ways` knows it by its identity, which must stay its own
         self.pool = pool = terms.by_name[route.pool]
+        self.waiting = pool.waiting.deadlines
         self.retry_on = retries.on or None
         self.most = -1 if most is None else most
         self.plain = pool.pool.tls is None and pool.pool.proxy_protocol is None
@@ -36,6 +42,8 @@ cdef class Terms:
     def __cinit__(self, proxy):
         settings = proxy.settings
         self.find = proxy.routes.find
+        self.depth = proxy.routes.depth
+        self.remembered = {}
         self.settings = settings
         self.by_name = proxy.pools.by_name
         self.health_path = proxy.health_path
@@ -50,8 +58,44 @@ cdef class Terms:
         self.idle_timeout = settings.idle_timeout
         self.body_timeout = settings.body_timeout
 
-    cdef Way way(self, bytes host, bytes path, bytes method):
-        """The way of a request, None if there is no route for it."""
+    cdef Way way(
+        self, bytes host, const char* path, size_t path_size, const char* method, size_t method_size
+    ):
+        """The way of a request, None if it is not for here. host, path: normalised.
+
+        No route looks at more than `depth` segments of a path, so that a few beginnings of paths stand for
+        all there are.
+        """
+        cdef char key[MOST_KEY]
+        cdef size_t at = 0, looked_at = 0
+        cdef int slashes = 0
+        cdef dict of_host
+        cdef bytes name
+        while looked_at < path_size:
+            if path[looked_at] == c"/":
+                slashes += 1
+                if slashes == self.depth:
+                    break
+            looked_at += 1
+        if path_size == <size_t>len(self.health_path) and memcmp(path, <char*>self.health_path, path_size) == 0:
+            return None
+        if method_size + 1 + looked_at > MOST_KEY:
+            return self.found(host, path[:path_size], method[:method_size])
+        memcpy(key, method, method_size)
+        key[method_size] = c" "
+        memcpy(key + method_size + 1, path, looked_at)
+        name = key[:method_size + 1 + looked_at]
+        of_host = self.remembered.get(host)
+        if of_host is None or len(of_host) > MOST_REMEMBERED:
+            if len(self.remembered) > MOST_REMEMBERED:
+                self.remembered.clear()
+            of_host = self.remembered[host] = {}
+        way = of_host.get(name, self)
+        if way is self:
+            way = of_host[name] = self.found(host, path[:path_size], method[:method_size])
+        return <Way>way
+
+    cdef Way found(self, bytes host, bytes path, bytes method):
         route = self.find(host, path, method)
         if route is None:
             return None
