@@ -522,6 +522,7 @@ class Exchange:
             request_id=self._account.request_id.decode("ascii"),
             region=self._proxy.region,
             keep_alive=keep_alive,
+            date=self._proxy.date(),
             client_minor=head.minor if head else 1,
             without_body=self.method == b"HEAD",
             extra=extra + self._entrance.marks,

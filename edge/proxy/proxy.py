@@ -196,6 +196,7 @@ class Proxy:
             request_id=request_id,
             region=self.region,
             keep_alive=False,
+            date=self.date(),
         )
 
     def replace(self, before: ClientConnection, after: ClientConnection) -> None:

@@ -22,13 +22,14 @@ def local_response(
     request_id: str,
     region: str,
     keep_alive: bool,
+    date: bytes,
     client_minor: int = 1,
     without_body: bool = False,
     extra: bytes = b"",
 ) -> bytes:
     """A complete plain-text response of the edge's own. client_minor: of the client's HTTP version.
 
-    extra: more field lines.
+    date: its field line (RFC 9110 6.6.1). extra: more field lines.
     """
     connection = ""
     if not keep_alive:
@@ -43,5 +44,5 @@ def local_response(
         f"X-GSLB-Region: {region}\r\n"
         f"{connection}"
     )
-    head = status_line(status) + fields.encode("latin-1") + extra + b"\r\n"
+    head = status_line(status) + date + fields.encode("latin-1") + extra + b"\r\n"
     return head if without_body else head + body
