@@ -122,7 +122,7 @@ def state_document(process: Shown) -> dict[str, Any]:
 
 def _pool_document(pool: PoolState) -> dict[str, Any]:
     return {
-        "method": pool.pool.method.value,
+        "method": pool.pool.method.name.value,
         "usable": pool.usable,
         "healthy": pool.healthy,
         "servers": [_server_document(server) for server in pool.servers],

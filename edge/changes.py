@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from gslb.fleet import Edge, Fleet, Listener, Route, Server
+from gslb.fleet import Balancing, BalancingKey, Edge, Fleet, Listener, Route, Server
+
+_LEAVES = (Balancing, BalancingKey)
+"""What a setting says in one piece."""
 
 
 def in_effect(running: Fleet, edge: Edge, read: Fleet, declared: Edge) -> tuple[Fleet, Edge]:
@@ -47,7 +50,7 @@ def lines(running: Fleet, edge: Edge, read: Fleet, declared: Edge) -> Iterator[s
             elif address not in old:
                 yield f"+ {name} with weight {new[address].weight}"
             elif old[address] != new[address]:
-                yield f"~ {name}: weight {old[address].weight} → {new[address].weight}"
+                yield f"~ {name}: {', '.join(_of_server(old[address], new[address]))}"
     yield from _coming_and_going("route", _routes(running), _routes(read))
     if _routes(running) == _routes(read) and running.routes != read.routes:
         yield "~ the order of routes"
@@ -67,6 +70,12 @@ def _coming_and_going(kind: str, before: Mapping[str, Any], after: Mapping[str, 
             yield f"~ {kind} {name}: {', '.join(_differing(before[name], after[name]))}"
 
 
+def _of_server(before: Server, after: Server) -> Iterator[str]:
+    if before.weight != after.weight:
+        yield f"weight {before.weight} → {after.weight}"
+    yield from (name for name in _differing(before, after) if name != "weight")
+
+
 def _differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
     """The names of the fields, however deep, in which two values of one class differ."""
     for field in fields(before):
@@ -74,7 +83,7 @@ def _differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
         if old == new:
             continue
         name = f"{prefix}{field.name}"
-        if is_dataclass(old) and type(old) is type(new):
+        if is_dataclass(old) and type(old) is type(new) and not isinstance(old, _LEAVES):
             yield from _differing(old, new, f"{name}.")
         else:
             yield name

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Protocol
 
-from edge.balance import METHODS
+from edge.balance import make_method
 from edge.balance.base import Method
+from edge.balance.peak_ewma import PeakEwma
 from edge.counters import Latency
 from edge.waiting import Waiting
 from gslb.fleet import Fleet, Pool, Region, Server
@@ -37,7 +39,8 @@ class ServerState:
     """One server at run time.
 
     own: requests of this process that are at this server, or on their way to it, now, each on a connection
-    of its own. in_flight: those of all processes of the edge; what balancing goes by.
+    of its own. in_flight: those of all processes of the edge; what balancing goes by. max_in_flight: how many
+    of these it may have. load: share of its resources in use as it told last, 0 to 1; None: it tells none.
     idle: connections waiting for use, the most recently used last, so that the surplus of a quiet hour ages
     and goes. idle_elsewhere: how many other processes have.
     """
@@ -48,11 +51,15 @@ class ServerState:
         "_most",
         "_row",
         "_spoken_since",
+        "_times",
+        "backup",
         "connect_failures",
         "connections",
         "failures",
         "idle",
         "idle_elsewhere",
+        "load",
+        "max_in_flight",
         "name",
         "opened",
         "own",
@@ -74,6 +81,8 @@ class ServerState:
         self._columns: tuple[memoryview[int], ...] = ()  # the others'
         self._column: memoryview[int] | None = None  # where they see ours
         self._row = 0
+        self._times = PeakEwma()
+        self.load: float | None = None
         self.use(server, connections)
         self.own = 0
         self.idle_elsewhere = 0
@@ -87,9 +96,16 @@ class ServerState:
         """Go on as declared now: another weight, other bounds; what is known and counted stays."""
         self.server = server
         self.connections = connections
-        self._most = float("inf") if connections.most is None else connections.most
+        most = connections.most if server.max_connections is None else server.max_connections
+        self._most = float("inf") if most is None else most
         self.weight = server.weight
+        self.backup = server.backup
         self.usable = self.verdict is not Verdict.DOWN and server.weight > 0
+        self._bound()
+
+    def _bound(self) -> None:
+        # Every process that sends it requests may have so many there.
+        self.max_in_flight = self._most * max(1, len(self._columns) + (self._column is not None))
 
     @property
     def in_flight(self) -> int:
@@ -114,6 +130,7 @@ class ServerState:
     def share(self, row: int, ours: memoryview[int] | None, others: tuple[memoryview[int], ...]) -> None:
         """Count together with other processes. row: of each column. ours: None for who sends it nothing."""
         self._row, self._column, self._columns = row, ours, others
+        self._bound()
         if ours is not None:
             ours[row] = self.own
 
@@ -137,6 +154,19 @@ class ServerState:
         self.usable = verdict is not Verdict.DOWN and self.weight > 0
         if verdict is Verdict.DOWN:
             self.close_idle()
+
+    @property
+    def response_time(self) -> float | None:
+        """Seconds to the first byte, as it is to be expected now; None: not known yet."""
+        return self._times.at(monotonic())
+
+    def answered(self, seconds: float) -> None:
+        """The first byte of a response came so many seconds after the request had gone there."""
+        self._times.add(seconds, monotonic())
+
+    def failed(self, seconds: float) -> None:
+        """A request failed there, which counts as slow. seconds: that it waited, if no response came."""
+        self._times.fail(seconds, monotonic())
 
     @property
     def has_room(self) -> bool:
@@ -188,7 +218,7 @@ class PoolState:
         self.name = pool.name
         self.context: ssl.SSLContext | None = None
         self.servers = tuple(ServerState(server, pool.connections) for server in servers)
-        self.method: Method[ServerState] = METHODS[pool.method](self.servers)
+        self.method: Method[ServerState] = make_method(pool.method, self.servers)
         self.latency = Latency()
         self.waiting = Waiting(pool.queue, self._has_room)
 
@@ -215,8 +245,8 @@ class PoolState:
         self.pool = pool
         self.servers = tuple(states)
         self.waiting.settings = pool.queue
-        if pool.method is not was.method or servers != declared:
-            self.method = METHODS[pool.method](self.servers)
+        if pool.method != was.method or servers != declared:
+            self.method = make_method(pool.method, self.servers)
 
     def retire(self) -> None:
         """It is declared no more; nobody waits in vain any longer than need be."""
@@ -225,11 +255,16 @@ class PoolState:
         self.waiting.expire(float("inf"))
 
     def _has_room(self) -> bool:
-        return any(server.usable and server.has_room for server in self.servers)
+        return any(server.has_room for server in self.in_turn())
 
-    def candidates(self, client: str) -> Iterator[ServerState]:
-        """The usable servers in the method's order for `client`, an address as text."""
-        return self.method.candidates(client)
+    def in_turn(self) -> list[ServerState]:
+        """The usable servers that requests go to: normal ones, or backups where there are none."""
+        usable = [server for server in self.servers if server.usable]
+        return [server for server in usable if not server.backup] or usable
+
+    def candidates(self, key: str) -> Iterator[ServerState]:
+        """Those that are in turn, in the method's order. key: the request's, as `edge.balance.key` has it."""
+        return self.method.candidates(key)
 
     @property
     def usable(self) -> int:

@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 # With `as`, since whoever reads the fleet finds all of it here.
+from gslb.balancing import Balancing as Balancing
+from gslb.balancing import BalancingKey as BalancingKey
+from gslb.balancing import BalancingMethod as BalancingMethod
 from gslb.fleet_edge import AccessLog as AccessLog
 from gslb.fleet_edge import AccessLogFormat as AccessLogFormat
 from gslb.fleet_edge import Certificate as Certificate
@@ -90,12 +93,18 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One origin server of a pool in a region."""
+    """One origin server of a pool in a region.
+
+    backup: it serves only while no other server of the pool is usable. max_connections: in use at a time by
+    one process, None for as many as the pool says.
+    """
 
     region: str
     pool: str
     address: SocketAddress
     weight: int = 1
+    backup: bool = False
+    max_connections: int | None = None
 
     @property
     def target(self) -> str:
@@ -127,30 +136,23 @@ class Region:
         return f"{self.name}/{self.hostname}"
 
 
-class BalancingMethod(StrEnum):
-    """The names of the methods that `edge.balance` implements, one file each."""
-
-    ROUND_ROBIN = "round_robin"
-    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
-    IP_HASH = "ip_hash"
-    LEAST_CONNECTIONS = "least_connections"
-
-
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A group of origin servers behind one method; which servers, each region says for itself.
 
+    key: what requests that methods with hashes send to one server have in common.
     tls: how they are spoken to, None for plain TCP. proxy_protocol: the version of the PROXY header that
     begins every connection to them, None for none; such connections carry one client's requests only.
     """
 
     name: str
-    method: BalancingMethod
+    method: Balancing
     check: HealthCheck
     connections: Connections = field(default_factory=Connections)
     queue: QueueSettings = field(default_factory=QueueSettings)
     tls: ServerTls | None = None
     proxy_protocol: int | None = None
+    key: BalancingKey = field(default_factory=BalancingKey)
 
 
 @dataclass(frozen=True, slots=True)

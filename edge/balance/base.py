@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """A server as methods see it. `usable` and `in_flight` change between calls, the rest never.
+    """A server as methods see it. `name`, `weight` and `backup` never change between calls, the rest may.
 
-    A usable server weighs at least 1.
+    weight: at least 1 while it is usable.
+    in_flight: requests that are there, or on their way.
+    max_in_flight: more requests than these it shall not have, counted as `in_flight` is; infinite: no bound.
+    response_time: seconds to the first byte, as `PeakEwma.at` tells for now; None: not known yet.
+    load: share of its resources in use, 0 to 1, as it told last; None: it tells none.
+    backup: whether it serves only while no other can.
     """
 
     @property
@@ -19,20 +24,10 @@ class Candidate(Protocol):
     def weight(self) -> int: ...
 
     @property
-    def in_flight(self) -> int: ...
-
-    @property
     def usable(self) -> bool: ...
 
-
-class Observed(Candidate, Protocol):
-    """A server of which more is known; `response_time` and `load` change between calls, too.
-
-    max_in_flight: more requests than these it shall not have, counted as `in_flight` is; infinite: no bound.
-    response_time: seconds to the first byte, as `PeakEwma.at` tells for now; None: not known yet.
-    load: share of its resources in use, 0 to 1, as it told last; None: it tells none.
-    backup: whether it serves only while no other can.
-    """
+    @property
+    def in_flight(self) -> int: ...
 
     @property
     def max_in_flight(self) -> float: ...
@@ -60,6 +55,8 @@ class Method(Protocol[CandidateT]):
     `candidates`, when its first server is taken; taking further ones is a retry and moves nothing.
     """
 
+    __slots__ = ()
+
     def candidates(self, key: str, /) -> Iterator[CandidateT]:
         """All usable servers, best first, each once.
 
@@ -69,8 +66,7 @@ class Method(Protocol[CandidateT]):
         """
         ...
 
-
-class MethodClass(Protocol):
-    """How a method is made for the servers of one pool."""
-
-    def __call__(self, servers: Sequence[CandidateT], /) -> Method[CandidateT]: ...
+    @property
+    def timed(self) -> bool:
+        """Whether it goes by response times; else nobody needs to measure them for it."""
+        return False

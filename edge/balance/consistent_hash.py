@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import shake_128
 from math import inf, log
-from typing import Generic, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 from edge.balance.bounded_load import in_flight_per_weight
+from gslb.balancing import ConsistentHashOptions
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
@@ -23,19 +23,10 @@ _REMEMBERED_ORDERS = 4096
 _REMEMBERED_SERVERS = 256
 _NOBODY = -1
 _TO_UNIT = 1 / (2**32 + 1)
+_DEFAULTS = ConsistentHashOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class ConsistentHashOptions:
-    """bound: a server with more than so many times the average in flight, for its weight, is passed over.
-
-    1 or more; the lower, the more keys leave their server while it is busy. None: none ever do.
-    """
-
-    bound: float | None = None
-
-
-class ConsistentHash(Generic[ServerT]):
+class ConsistentHash(Method[ServerT]):
     """Keys fall into slots, and every slot has its own order of all servers (weighted rendezvous hashing).
 
     A server owns slots in proportion to its weight. One that leaves or is down moves its own slots and no
@@ -49,9 +40,7 @@ class ConsistentHash(Generic[ServerT]):
 
     __slots__ = ("_bound", "_columns", "_order", "_owners", "_servers")
 
-    def __init__(
-        self, servers: Sequence[ServerT], options: ConsistentHashOptions = ConsistentHashOptions()
-    ) -> None:
+    def __init__(self, servers: Sequence[ServerT], options: ConsistentHashOptions = _DEFAULTS) -> None:
         # By name, so that among equal distances every edge finds the same one first.
         self._servers = tuple(sorted(servers, key=lambda server: server.name))
         self._columns = tuple(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Observed
+from edge.balance.base import Candidate, Method
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class FirstAvailable(Generic[ServerT]):
+class FirstAvailable(Method[ServerT]):
     """The first server, in the order of the file, that has fewer requests in flight than it may have.
 
     One without a bound takes all. Weights say nothing here. When all are full their order is the same.

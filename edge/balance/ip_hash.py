@@ -1,4 +1,4 @@
-"""A client stays on one server: weighted rendezvous hashing on the client's address."""
+"""A client stays on one server: weighted rendezvous hashing on its address, or what else the pool goes by."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
-_REMEMBERED_CLIENTS = 16384
+_REMEMBERED_KEYS = 16384
 
 
-class IpHash(Generic[ServerT]):
-    """Every client has its own order of all servers, and takes the first usable one of it.
+class IpHash(Method[ServerT]):
+    """Every key has its own order of all servers, and takes the first usable one of it.
 
-    So a server's failure moves its own clients only, and they return with it; two edges of a region agree
+    So a server's failure moves its own keys only, and they return with it; two edges of a region agree
     without talking. State: none but a bounded memory of orders computed already.
     """
 
@@ -26,16 +26,16 @@ class IpHash(Generic[ServerT]):
 
     def __init__(self, servers: Sequence[ServerT]) -> None:
         self._servers = tuple(servers)
-        self._order = lru_cache(_REMEMBERED_CLIENTS)(self._compute)
+        self._order = lru_cache(_REMEMBERED_KEYS)(self._compute)
 
-    def candidates(self, client: str) -> Iterator[ServerT]:
-        for server in self._order(client):
+    def candidates(self, key: str, /) -> Iterator[ServerT]:
+        for server in self._order(key):
             if server.usable:
                 yield server
 
-    def _compute(self, client: str) -> tuple[ServerT, ...]:
-        key = client.encode()
-        return tuple(sorted(self._servers, key=lambda server: (_distance(key, server), server.name)))
+    def _compute(self, key: str) -> tuple[ServerT, ...]:
+        text = key.encode(errors="surrogatepass")
+        return tuple(sorted(self._servers, key=lambda server: (_distance(text, server), server.name)))
 
 
 def _distance(key: bytes, server: Candidate) -> float:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class Least(ABC, Generic[ServerT]):
+class Least(Method[ServerT]):
     """State: the position after the server taken last; ties go to the first server from there on."""
 
     __slots__ = ("_rotation", "_servers")

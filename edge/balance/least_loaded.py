@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 from typing import TypeVar
 
-from edge.balance.base import Observed
+from edge.balance.base import Candidate
 from edge.balance.least import Least
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
 _LEAST_ROOM = 0.01
 

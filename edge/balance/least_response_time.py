@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import inf
 from typing import TypeVar
 
-from edge.balance.base import Observed
+from edge.balance.base import Candidate
 from edge.balance.least import Least
 from edge.balance.peak_ewma import UNTRIED
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
 
 class LeastResponseTime(Least[ServerT]):
@@ -22,11 +22,15 @@ class LeastResponseTime(Least[ServerT]):
 
     __slots__ = ()
 
+    @property
+    def timed(self) -> bool:
+        return True
+
     def _costs(self) -> list[float]:
         return [seconds_to_expect(server) if server.usable else inf for server in self._servers]
 
 
-def seconds_to_expect(server: Observed) -> float:
+def seconds_to_expect(server: Candidate) -> float:
     """Response time × (in flight + 1) / weight, of a usable server."""
     in_flight, seconds = server.in_flight, server.response_time
     if seconds is None:

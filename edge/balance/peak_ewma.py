@@ -7,6 +7,8 @@ from math import exp
 
 # What a server of which nothing is known is taken to need, in seconds.
 UNTRIED = 1.0
+# Clocks that go by milliseconds measure nothing at all; times nothing, requests in flight would not count.
+_LEAST = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class PeakEwma:
 
     def add(self, seconds: float, now: float) -> None:
         """A response came, its first byte after so many seconds."""
-        figure = self._figure
+        figure, seconds = self._figure, max(seconds, _LEAST)
         if figure is None or seconds >= figure:
             self._figure = seconds
         else:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Observed
+from edge.balance.base import Candidate, Method
 from edge.balance.least_response_time import seconds_to_expect
+from gslb.balancing import PowerOfTwoOptions
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
-
-@dataclass(frozen=True, slots=True)
-class PowerOfTwoOptions:
-    """response_time: whether the response time counts as well, as `LeastResponseTime` has it."""
-
-    response_time: bool = False
+_DEFAULTS = PowerOfTwoOptions()
 
 
-class PowerOfTwo(Generic[ServerT]):
+class PowerOfTwo(Method[ServerT]):
     """Of two usable servers, each request goes to the one with fewer in flight for its weight.
 
     So a slow server fills up no further than others, while several edges that all see one server idle do not
@@ -36,7 +31,7 @@ class PowerOfTwo(Generic[ServerT]):
     def __init__(
         self,
         servers: Sequence[ServerT],
-        options: PowerOfTwoOptions = PowerOfTwoOptions(),
+        options: PowerOfTwoOptions = _DEFAULTS,
         random: Random | None = None,
     ) -> None:
         """random: a generator with a seed makes the order repeatable; None: one of its own."""
@@ -44,6 +39,10 @@ class PowerOfTwo(Generic[ServerT]):
         self._bounds = list(accumulate(server.weight for server in self._servers))
         self._cost: Callable[[ServerT], float] = seconds_to_expect if options.response_time else _connections
         self._random = random or Random()
+
+    @property
+    def timed(self) -> bool:
+        return self._cost is seconds_to_expect
 
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         drawn, cost = self._two(), self._cost
@@ -68,7 +67,7 @@ class PowerOfTwo(Generic[ServerT]):
         return usable[first], usable[second]
 
 
-def _connections(server: Observed) -> float:
+def _connections(server: Candidate) -> float:
     return (server.in_flight + 1) / server.weight
 
 

@@ -6,14 +6,14 @@ from bisect import bisect
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from random import Random
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class WeightedRandom(Generic[ServerT]):
+class WeightedRandom(Method[ServerT]):
     """Every request falls on each usable server with a probability in proportion to its weight.
 
     Retries do so too, among the servers that are left. State: the generator's only.

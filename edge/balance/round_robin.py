@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class RoundRobin(Generic[ServerT]):
+class RoundRobin(Method[ServerT]):
     """State: the position after the server taken last."""
 
     __slots__ = ("_position", "_servers")
@@ -19,7 +19,7 @@ class RoundRobin(Generic[ServerT]):
         self._servers = tuple(servers)
         self._position = 0
 
-    def candidates(self, client: str) -> Iterator[ServerT]:
+    def candidates(self, key: str, /) -> Iterator[ServerT]:
         count = len(self._servers)
         start = self._position
         first = True

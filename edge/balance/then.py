@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Method, Observed
+from edge.balance.base import Candidate, Method
 from edge.balance.bounded_load import in_flight_per_weight
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-@dataclass(frozen=True, slots=True)
-class ThenOptions:
-    """bound: the first method's server has room up to so many times the average in flight, for its weight.
-
-    1 or more. None: only its own `max_in_flight` bounds it.
-    """
-
-    bound: float | None = None
-
-
-class Then(Generic[ServerT]):
+class Then(Method[ServerT]):
     """The first method's server while it is below its bounds, else the second method's order.
 
     Where the first method's favourite is down, its next one takes that place: with `ip_hash`, a client whose
@@ -37,12 +26,18 @@ class Then(Generic[ServerT]):
         servers: Sequence[ServerT],
         first: Method[ServerT],
         second: Method[ServerT],
-        options: ThenOptions = ThenOptions(),
+        bound: float | None = None,
     ) -> None:
+        """bound: the first one's server has room up to so many times the average in flight, for its weight;
+        1 or more. None: only its own `max_in_flight` bounds it."""
         self._servers = tuple(servers)
         self._first = first
         self._second = second
-        self._bound = options.bound
+        self._bound = bound
+
+    @property
+    def timed(self) -> bool:
+        return self._first.timed or self._second.timed
 
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         chosen = next(self._first.candidates(key), None)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Method, Observed
+from edge.balance.base import Candidate, Method
 
-ServerT = TypeVar("ServerT", bound=Observed)
+ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class Tiers(Generic[ServerT]):
+class Tiers(Method[ServerT]):
     """Any method, for the normal servers; and for the backups while no normal one is usable.
 
     Retries stay within the tier: normal servers that are merely full, or that fail here and there, must not
@@ -26,6 +26,10 @@ class Tiers(Generic[ServerT]):
         self._servers = tuple(server for server in servers if not server.backup)
         self._normal = make(self._servers)
         self._backups = make(tuple(server for server in servers if server.backup))
+
+    @property
+    def timed(self) -> bool:
+        return self._normal.timed
 
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         for server in self._servers:

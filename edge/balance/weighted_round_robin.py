@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from edge.balance.base import Candidate
+from edge.balance.base import Candidate, Method
 
 ServerT = TypeVar("ServerT", bound=Candidate)
 
 
-class WeightedRoundRobin(Generic[ServerT]):
+class WeightedRoundRobin(Method[ServerT]):
     """State: each server's current weight.
 
     A turn adds every usable server's weight to its current weight, takes the greatest, and subtracts the
@@ -23,7 +23,7 @@ class WeightedRoundRobin(Generic[ServerT]):
         self._servers = tuple(servers)
         self._current = [0] * len(self._servers)
 
-    def candidates(self, client: str) -> Iterator[ServerT]:
+    def candidates(self, key: str, /) -> Iterator[ServerT]:
         current = self._current
         best = -1
         total = 0

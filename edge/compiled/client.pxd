@@ -41,6 +41,7 @@ cdef class Client(Asking):
     cdef Way way
     cdef Link link
     cdef object server
+    cdef object candidates  # further servers, should this one fail
     cdef bint reused
     cdef bint keep_alive
     cdef bint is_head
@@ -72,6 +73,7 @@ cdef class Client(Asking):
     cdef int put(self, iovec* parts, int count) except -1
     cdef int flush(self) except -1
     cdef int server_ended(self) except -1
+    cdef int broken(self, str reason) except -1
     cdef int truncate(self, str reason) except -1
     cdef int give_up(self, str whose) except -1
     cdef int end_exchange(self, str ended) except -1

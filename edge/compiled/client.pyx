@@ -192,7 +192,8 @@ cdef class Client(Asking):
         cdef list idle
         cdef Py_ssize_t at
         cdef bytes where
-        for server in self.way.pool.candidates(address):
+        candidates = self.way.pool.candidates(address)
+        for server in candidates:
             if server.has_room:
                 break
         else:
@@ -217,6 +218,7 @@ cdef class Client(Asking):
                 return 0
         server.enter()
         self.server = server
+        self.candidates = candidates
         self.link = link
         link.asking = self
         self.state = CONNECTING if link.connecting else WAITING
@@ -258,12 +260,13 @@ cdef class Client(Asking):
         cdef bytes data = (<char*>waiting(&self.inbox))[:self.inbox.size]
         route, pool = self.way.route, self.way.pool
         server, self.server, self.link = self.server, None, None
+        candidates, self.candidates = self.candidates, None
         release_memory(&self.inbox)
         self.uncount()
         self.state = LEFT
         self.loop.path.take_unreached(
             self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, reason, timed_out,
+            route, pool, server, candidates, reason, timed_out,
         )
         return 0
 
@@ -324,6 +327,9 @@ cdef class Client(Asking):
         self.way.tally.add(loop, self.first_byte - self.begun)
         if head.status >= 500:
             self.server.failures += 1
+            self.server.failed(self.first_byte - self.begun)
+        elif self.way.timed:
+            self.server.answered(self.first_byte - self.begun)
         if self.proxy.draining:
             self.keep_alive = False
         marks = <size_t>snprintf(
@@ -413,7 +419,7 @@ cdef class Client(Asking):
                 self.state = TRAILING
                 return self.trailer(data, size)
             if outcome != MORE:
-                return self.truncate("the response has a malformed chunk")
+                return self.broken("the response has a malformed chunk")
             if size == 0 or count < PIECES:
                 return 0
 
@@ -427,13 +433,13 @@ cdef class Client(Asking):
         section, end, rest = (<char*>waiting(kept))[:kept.size].partition(b"\r\n\r\n")
         if not end or len(section) + 4 > self.proxy.limits.trailer:
             if kept.size >= self.proxy.limits.trailer:
-                return self.truncate("the response's trailer is too long")
+                return self.broken("the response's trailer is too long")
             return 0
         release_memory(kept)
         try:
             trailers = read_trailers(RESPONSE, section, self.proxy.limits.fields)
         except ProtocolError as error:
-            return self.truncate(error.reason)
+            return self.broken(error.reason)
         written = last_chunk(trailers)
         part.iov_base = <char*>written
         part.iov_len = len(written)
@@ -521,8 +527,13 @@ cdef class Client(Asking):
     cdef int server_ended(self) except -1:
         if self.state == WAITING:
             return self.hand_over_exchange()
+        return self.broken("the server closed the connection in the middle of its response")
+
+    cdef int broken(self, str reason) except -1:
+        """The response cannot be completed, and it is the server's fault."""
         self.server.failures += 1
-        return self.truncate("the server closed the connection in the middle of its response")
+        self.server.failed(0.0)
+        return self.truncate(reason)
 
     cdef int truncate(self, str reason) except -1:
         """Break the client's connection, so that it cannot take half a response for a whole one."""
@@ -541,6 +552,7 @@ cdef class Client(Asking):
     cdef int end_exchange(self, str ended) except -1:
         """Leave the server, close the account. Runs once for each request."""
         server, self.server = self.server, None
+        self.candidates = None
         pool = self.way.pool
         self.loop.in_flight -= 1
         if self.proxy.access_log is not None:
@@ -626,6 +638,7 @@ cdef class Client(Asking):
         cdef bytes unsent = (<char*>waiting(&link.unsent))[:link.unsent.size]
         route, pool = self.way.route, self.way.pool
         server, self.server, self.link = self.server, None, None
+        candidates, self.candidates = self.candidates, None
         release_memory(&self.inbox)
         self.uncount()
         self.state = LEFT
@@ -633,7 +646,7 @@ cdef class Client(Asking):
         link.asking = None
         self.loop.path.take_exchange(
             self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, link.release(), link.opened_at, self.reused, unsent, response,
+            route, pool, server, candidates, link.release(), link.opened_at, self.reused, unsent, response,
         )
         return 0
 

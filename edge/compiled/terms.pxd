@@ -13,6 +13,7 @@ cdef class Way:
     cdef int64_t most
     cdef Tally tally
     cdef bint plain
+    cdef bint timed
     cdef double total
     cdef double connect
     cdef double first_byte

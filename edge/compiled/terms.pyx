@@ -7,6 +7,8 @@ from struct import pack
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
+from gslb.balancing import KeyKind
+
 cdef enum:
     MOST_KEY = 512
     MOST_REMEMBERED = 1024  # hosts, and beginnings of paths of each; they may be anybody's inventions
@@ -15,7 +17,7 @@ cdef enum:
 cdef class Way:
     """One route: how long anything may take (seconds, `total` negative for ever), and into which pool.
 
-    plain: whether the compiled path may go there.
+    plain: whether the compiled path may go there. timed: whether servers are told how long they took.
     """
 
     def __cinit__(self, Terms terms, route):
@@ -28,6 +30,9 @@ cdef class Way:
         self.retry_on = retries.on or None
         self.most = -1 if most is None else most
         self.plain = pool.pool.tls is None and pool.pool.proxy_protocol is None
+        # Another key than the client's address is found in a head that was read whole.
+        self.plain = self.plain and pool.pool.key.kind == KeyKind.ADDRESS
+        self.timed = pool.method.timed
         self.total = -1.0 if timeouts.total is None else timeouts.total
         self.connect = timeouts.connect
         self.first_byte = timeouts.first_byte

@@ -75,8 +75,8 @@ class Account:
         self.bytes_out += count
         self._proxy.counters.bytes_out += count
 
-    def responded(self, status: int, server: ServerState) -> None:
-        """A server's response has begun."""
+    def responded(self, status: int, server: ServerState, waited: float) -> None:
+        """A server's response has begun. waited: seconds for which the server let it wait."""
         self.status = status
         self.first_byte = self._proxy.time()
         self._proxy.counters.responded(status)
@@ -84,6 +84,9 @@ class Account:
             self.pool.latency.add(self.first_byte - self.begun)
         if status >= 500:
             server.failures += 1
+            server.failed(waited)
+        else:
+            server.answered(waited)
 
     def refused(self, status: int) -> None:
         """The edge answers itself that it does not forward the request."""

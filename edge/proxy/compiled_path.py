@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -101,11 +101,14 @@ class CompiledPath:
         route: Route,
         pool: PoolState,
         server: ServerState,
+        candidates: Iterator[ServerState],
         reason: str,
         timed_out: bool,
     ) -> None:
         """The first request of `data` is at a server that cannot be connected to."""
-        unanswered = Unanswered(request_id, begun, route, pool, server, reason=reason, timed_out=timed_out)
+        unanswered = Unanswered(
+            request_id, begun, route, pool, server, candidates, reason=reason, timed_out=timed_out
+        )
         self._run(self._connect_client(client, fd, HandedOver(client, data, unanswered)))
 
     def take_exchange(
@@ -118,6 +121,7 @@ class CompiledPath:
         route: Route,
         pool: PoolState,
         server: ServerState,
+        candidates: Iterator[ServerState],
         server_fd: int,
         opened_at: float,
         reused: bool,
@@ -126,7 +130,15 @@ class CompiledPath:
     ) -> None:
         """The first request of `data` was given to a server, all but `unsent`, and `response` came of it."""
         unanswered = Unanswered(
-            request_id, begun, route, pool, server, reused=reused, unsent=unsent, response=response
+            request_id,
+            begun,
+            route,
+            pool,
+            server,
+            candidates,
+            reused=reused,
+            unsent=unsent,
+            response=response,
         )
         handed = HandedOver(client, data, unanswered)
         self._run(self._connect_both(client, fd, handed, server_fd, opened_at))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.access_lines import Ended
+from edge.balance.key import key_of
 from edge.health import region_health
 from edge.http1.errors import ProtocolError
 from edge.http1.events import Framing, RequestHead, ResponseHead, Trailers
 from edge.path import PathError, normalise_path
-from edge.pool import ServerState
+from edge.pool import PoolState, ServerState
 from edge.proxy.account import Account
 from edge.proxy.client import Client
 from edge.proxy.download import Download
@@ -123,12 +124,12 @@ class Exchange:
             return
         self.upload = self._upload(head)
         self._account.pool = pool = proxy.pools.by_name[route.pool]
-        self._reach = Reach(proxy, self, pool, way.origin.address, self._client.peer, self._timeouts)
+        self._reach = self._reach_for(pool, head, way)
         self._reach.next()
 
     def resume(self, unanswered: Unanswered) -> None:
         """Be about a request that is at a server already; `go_on` follows once it was read again."""
-        proxy, head, route = self._proxy, self.head, unanswered.route
+        head, route = self.head, unanswered.route
         assert head is not None
         self._account.way = way = going(head, self._client.peer.introduction)
         way.request_id = unanswered.request_id
@@ -136,8 +137,10 @@ class Exchange:
         self._account.pool = pool = unanswered.pool
         self._use(route)
         self.upload = self._upload(head)
-        self._reach = Reach(proxy, self, pool, way.origin.address, self._client.peer, self._timeouts)
-        self._reach.resume(unanswered.server, reused=unanswered.reused)
+        self._reach = self._reach_for(pool, head, way)
+        self._reach.resume(
+            unanswered.server, unanswered.candidates, unanswered.begun, reused=unanswered.reused
+        )
 
     def go_on(self, unanswered: Unanswered, upstream: Upstream | None) -> None:
         """Wait for the response on `upstream`, or look for another server when there is no connection."""
@@ -161,6 +164,10 @@ class Exchange:
         self._timeouts = route.timeouts or self._timeouts
         self._retries = route.retries or self._retries
         self._most = route.max_body if route.max_body is not None else self._settings.max_body
+
+    def _reach_for(self, pool: PoolState, head: RequestHead, way: Going) -> Reach:
+        key = key_of(head, pool.pool.key, way.origin.address)
+        return Reach(self._proxy, self, pool, key, self._client.peer, self._timeouts)
 
     def _upload(self, head: RequestHead) -> Upload:
         chunked = head.framing is Framing.CHUNKED
@@ -229,6 +236,8 @@ class Exchange:
             body = upload.take()
             if body:
                 self._progress = self._proxy.time()
+                if self._reach is not None:
+                    self._reach.asked = self._progress
                 before = before + body if before else body
         if before:
             upstream.write(before)
@@ -266,11 +275,12 @@ class Exchange:
 
     def response_started(self, head: ResponseHead) -> bool:
         """Whether the response is taken; else this try is over, and there may be another."""
-        server, upload = self._server(), self.upload
+        server, upload, waited = self._server(), self.upload, self._waited()
         assert upload is not None
         if head.status in self._retries.on and self._tried(Failure.STATUS, head.status):
+            server.failed(waited)
             return False
-        self._account.responded(head.status, server)
+        self._account.responded(head.status, server, waited)
         upload.settle()
         delimited = self._download.take_up(head)
         self._keep_alive = delimited and self._may_keep_alive()
@@ -334,7 +344,7 @@ class Exchange:
             upstream.close()
             self.server_failed(Failure.BROKEN, "the server switched to a protocol that nobody asked for")
             return
-        self._account.responded(101, server)
+        self._account.responded(101, server, self._waited())
         self._download.take_up(head)
         self._download.begin(keep_alive=True, date=self._proxy.date(), marks=self._marks(server))
         self.response_flush()
@@ -366,10 +376,13 @@ class Exchange:
         self._progress = self._proxy.time()
         server.failures += 1
         if self._download.head is not None:
+            server.failed(0.0)
             self._truncate(reason)
             return
         if failure is Failure.ENDED and reach.reused:
-            failure = Failure.STALE
+            failure = Failure.STALE  # which says nothing about the server
+        else:
+            server.failed(reach.waited)
         if not self._tried(failure):
             self._proxy.complain("server failed", server=server.server.target, reason=reason)
             self.refuse(502, f"region {self._proxy.region}, server {server.name}: {reason}")
@@ -468,9 +481,11 @@ class Exchange:
             self._last = True
             self.refuse(408, "the rest of the request did not come in time")
         elif late is Overdue.TOTAL:
+            self._server().failed(self._waited())
             self._too_late("was not done in time")
         else:
             self._server().failures += 1
+            self._server().failed(self._waited())
             self._proxy.complain("server does not answer", server=self._server().server.target)
             if not self._tried(Failure.TIMED_OUT):
                 self._too_late("did not answer in time")
@@ -540,6 +555,11 @@ class Exchange:
         assert self._reach is not None
         assert self._reach.server is not None
         return self._reach.server
+
+    def _waited(self) -> float:
+        """Seconds for which the server has let the request wait."""
+        assert self._reach is not None
+        return self._reach.waited
 
     def _end(
         self, keep_alive: bool, *, ended: Ended = "complete", abort: bool = False, lost: bool = False

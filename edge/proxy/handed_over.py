@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 class Unanswered:
     """A request that is at a server already, which counts it as one of those in flight.
 
-    request_id: that the server was told. begun: loop time. route, pool: of the request. reused: whether its
-    connection was an idle one. unsent: what the server has not taken of it yet. response: what came back so
-    far. reason: why there is no connection to the server; empty if there is one. timed_out: whether it took
-    too long.
+    request_id: that the server was told. begun: loop time. route, pool: of the request. candidates: further
+    servers, in the order of the pool's method. reused: whether its connection was an idle one. unsent: what
+    the server has not taken of it yet. response: what came back so far. reason: why there is no connection
+    to the server; empty if there is one. timed_out: whether it took too long.
     """
 
     request_id: bytes
@@ -27,6 +28,7 @@ class Unanswered:
     route: Route
     pool: PoolState
     server: ServerState
+    candidates: Iterator[ServerState]
     reused: bool = False
     unsent: bytes = b""
     response: bytes = b""

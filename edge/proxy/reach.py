@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,34 +42,38 @@ class Reach:
 
     Invariant: `server` is the one that this exchange has entered.
     reused: whether the connection was an idle one, which the server may have been about to close.
+    asked: loop time at which the server that was tried last was gone to, or given more of the request's body.
     tried: servers so far.
     """
 
     __slots__ = (
         "_been",
         "_began",
-        "_client",
+        "_candidates",
         "_connecting",
+        "_key",
         "_peer",
         "_pool",
         "_proxy",
         "_seeker",
         "_timeouts",
+        "asked",
         "reused",
         "server",
     )
 
     def __init__(
-        self, proxy: Proxy, seeker: Seeker, pool: PoolState, client: str, peer: Peer, timeouts: Timeouts
+        self, proxy: Proxy, seeker: Seeker, pool: PoolState, key: str, peer: Peer, timeouts: Timeouts
     ) -> None:
-        """client: the address that the pool's method goes by. peer: whom a PROXY header tells of."""
+        """key: what the pool's method goes by. peer: whom a PROXY header tells of."""
         self._proxy = proxy
         self._seeker = seeker
         self._pool = pool
-        self._client = client
+        self._key = key
+        self._candidates: Iterator[ServerState] | None = None
         self._peer = peer
         self._timeouts = timeouts
-        self._began = proxy.time()
+        self._began = self.asked = proxy.time()
         self._been: list[ServerState] = []
         self._connecting: asyncio.Task[None] | None = None
         self.server: ServerState | None = None
@@ -84,9 +89,14 @@ class Reach:
         return self._been[-1] if self._been else None
 
     @property
+    def waited(self) -> float:
+        """Seconds for which the server has let the request wait."""
+        return self._proxy.time() - self.asked
+
+    @property
     def more(self) -> bool:
         """Whether there is a server that was not tried yet."""
-        return any(server.usable and server not in self._been for server in self._pool.servers)
+        return any(server not in self._been for server in self._pool.in_turn())
 
     def next(self, *, timed_out: bool = False, called: bool = False) -> None:
         """Go to the next server. timed_out: how it went with the one before. called: it was first in the
@@ -99,22 +109,36 @@ class Reach:
             return
         busy = not called and not self._been and self._pool.waiting.due()
         if not busy:
-            for server in self._pool.candidates(self._client):
-                if server in self._been:
-                    continue
-                if server.has_room:
-                    self._go_to(server)
-                    return
-                busy = True
+            server = self._choose()
+            if server is not None:
+                self._go_to(server)
+                return
+            busy = self.more
         if not busy:
             self._seeker.not_reached(NotReached(self.tried, timed_out=timed_out))
         elif not self._pool.waiting.join(self, proxy.time()):
             self._seeker.not_reached(NotReached(self.tried, busy=True))
 
+    def _choose(self) -> ServerState | None:
+        """The best server with room that was not tried yet, in the order that the method gave at first.
+
+        Others may have got room since, come back or been declared: at its end the method is asked anew.
+        """
+        further = self._candidates is not None
+        while True:
+            if self._candidates is None:
+                self._candidates = self._pool.candidates(self._key)
+            for server in self._candidates:
+                if server.usable and server.has_room and server not in self._been:
+                    return server
+            self._candidates = None
+            if not further or not self.may_go():
+                return None
+            further = False
+
     def may_go(self) -> bool:
         """Whether there is room at a server that was not tried yet."""
-        servers = self._pool.servers
-        return any(each.usable and each.has_room and each not in self._been for each in servers)
+        return any(server.has_room and server not in self._been for server in self._pool.in_turn())
 
     def has_room(self) -> None:
         """Its turn in the queue has come."""
@@ -123,15 +147,21 @@ class Reach:
     def waited_in_vain(self) -> None:
         self._seeker.not_reached(NotReached(self.tried, busy=True, waited=True))
 
-    def resume(self, server: ServerState, *, reused: bool) -> None:
-        """Be at a server that was entered for this exchange before."""
+    def resume(
+        self, server: ServerState, candidates: Iterator[ServerState], began: float, *, reused: bool
+    ) -> None:
+        """Be at a server that was entered for this exchange before. candidates: those behind it. began: loop
+        time."""
+        self._began = self.asked = began
         self._been.append(server)
+        self._candidates = candidates
         self.server = server
         self.reused = reused
 
     def failed(self, server: ServerState, reason: str, *, timed_out: bool) -> None:
         """There is no connection to it to be had: go on to the next."""
         server.connect_failures += 1
+        server.failed(self.waited)
         try:
             self._proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
         finally:
@@ -159,6 +189,7 @@ class Reach:
             self._proxy.counters.retries += 1
         self._been.append(server)
         self.server = server
+        self.asked = self._proxy.time()
         server.enter()
         while (idle := server.take_idle()) is not None:
             if isinstance(idle, Upstream):

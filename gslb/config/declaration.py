@@ -22,6 +22,8 @@ from gslb.dns.rdata import AAAA, A, RecordData, type_text
 from gslb.dns.zone import RRset
 from gslb.dns.zones import Zones, load_zones
 from gslb.fleet import (
+    Balancing,
+    BalancingKey,
     Certificate,
     Connections,
     Edge,
@@ -230,8 +232,11 @@ class _Writer:
             case Edge() | HealthCheck():
                 return self.text(value.name)
             case Server():
-                return f"{value.address} weight {value.weight}"
-            case SocketAddress():
+                return self._server(value)
+            case Balancing():
+                options = dict(value.options or {})
+                return f"{value.name} {self._braces(options.items())}".removesuffix(" {}")
+            case SocketAddress() | BalancingKey():
                 return str(value)
             case Listener():
                 said = [name for name, each in _fields(value) if each is True]
@@ -250,6 +255,10 @@ class _Writer:
             braces = self._braces(_fields(value))
             return f"{kind} {braces}".removesuffix(" {}") if isinstance(kind, str) else braces
         return str(value)
+
+    def _server(self, server: Server) -> str:
+        most = "" if server.max_connections is None else f" max_connections {server.max_connections}"
+        return f"{server.address} weight {server.weight}{most}{' backup' if server.backup else ''}"
 
     def _braces(self, members: Iterable[tuple[str, object]]) -> str:
         return "{" + ", ".join(f"{key}: {self.text(each)}" for key, each in members) + "}"

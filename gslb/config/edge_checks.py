@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from gslb.balancing import HASHING, BalancingKey, BalancingMethod
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
 from gslb.config.sections import Sections
@@ -75,7 +76,8 @@ def advise_on_proxying(findings: Findings, fleet: Fleet, sections: Sections) -> 
             message = "everybody may then say that a request comes from somebody else"
             findings.warn(("edge", "trusted_proxies", index), message, hint)
     for name, pool in fleet.pools.items():
-        _advise_on_pool(findings, sections.paths["pools", name], pool)
+        _advise_on_pool(findings, sections.paths["pools", name], pool, fleet)
+        _advise_on_balancing(findings, sections.paths["pools", name], pool, fleet)
 
 
 def _advise_on_probes(findings: Findings, path: KeyPath, edge: Edge, fleet: Fleet) -> None:
@@ -112,9 +114,23 @@ def _reaches(probe: SocketAddress, bound: SocketAddress) -> bool:
     return probe.port == bound.port and (probe.host == bound.host or ip_address(bound.host).is_unspecified)
 
 
-def _advise_on_pool(findings: Findings, path: KeyPath, pool: Pool) -> None:
+def _advise_on_balancing(findings: Findings, path: KeyPath, pool: Pool, fleet: Fleet) -> None:
+    method = pool.method
+    if pool.key != BalancingKey() and not method.uses(*HASHING):
+        hint = f"choose {' or '.join(HASHING)}, or remove it"
+        findings.warn((*path, "key"), f"{method.name} does not look at it", hint)
+    firsts = (servers[0] for region in fleet.regions.values() if (servers := region.servers.get(pool.name)))
+    unbound = pool.connections.most is None and any(first.max_connections is None for first in firsts)
+    if unbound and method.name is BalancingMethod.FIRST_AVAILABLE:
+        hint = "say how many connections a server takes: `connections: {most: 100}`"
+        findings.warn((*path, "method"), "the first server takes everything, as nothing bounds it", hint)
+
+
+def _advise_on_pool(findings: Findings, path: KeyPath, pool: Pool, fleet: Fleet) -> None:
     queue = (*path, "queue")
-    if queue in findings.document.value_marks and pool.connections.most is None:
+    servers = [server for region in fleet.regions.values() for server in region.servers.get(pool.name, ())]
+    bound = pool.connections.most is not None or any(each.max_connections is not None for each in servers)
+    if queue in findings.document.value_marks and not bound:
         hint = "say how many connections a server takes: `connections: {most: 100}`"
         findings.warn(queue, "nothing ever queues, as servers get all requests at once", hint, key=True)
     if pool.tls is not None and not pool.tls.verify:

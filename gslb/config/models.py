@@ -40,7 +40,8 @@ from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
     AllDown,
     Answers,
-    BalancingMethod,
+    Balancing,
+    BalancingKey,
     GeoSettings,
     HealthCheck,
     RedisSettings,
@@ -53,6 +54,7 @@ _REDIS = RedisSettings()
 _GEO = GeoSettings()
 _TTL = TimeToLive()
 _ANSWERS = Answers()
+_METHOD = Balancing()
 _CHECK: dict[str, Any] = {each.name: each.default for each in fields(HealthCheck)}
 
 
@@ -255,7 +257,15 @@ class ServiceEntry(Entry):
 class PoolEntry(Entry):
     """A group of origin servers behind one balancing method."""
 
-    method: BalancingMethod = Field(BalancingMethod.ROUND_ROBIN, description="how requests are divided")
+    # A method's name decides on its options: gslb.config.balancing reads this key and the next one.
+    method: Any = Field(
+        str(_METHOD.name), description="how requests are divided: a name, or `{name, ...}` with its options"
+    )
+    key: Any = Field(
+        str(BalancingKey()),
+        description="what methods that hash go by: `address`, `path`, or `{header}`, `{cookie}` or `{query}` "
+        "with a name; where a request lacks it: the address",
+    )
     check: CheckReference | None = Field(
         None, description="how edges probe its servers; default: a `tcp` check"
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gslb.balancing import METHOD_OPTIONS, BalancingMethod, MethodOptions, part_names
+from gslb.config.balancing import WORDS, BalancingKeyEntry
 from gslb.config.models import CheckTimings, FleetFile
 from gslb.config.values import NAME_PATTERN, SERVICE_PATTERN, ZONE_PATTERN
 from gslb.fleet import SocketAddress
@@ -60,6 +62,11 @@ def json_schema() -> Schema:
         definitions["Ttl"].pop(noise, None)
     definitions["Policy"] = _policy(definitions)
     definitions["Check"] = _check(definitions)
+    definitions["Method"] = _method()
+    definitions["BalancingKeyEntry"] = BalancingKeyEntry.model_json_schema(ref_template=_DEFINITIONS)
+    of_pools = definitions["PoolEntry"]["properties"]
+    of_pools["method"]["$ref"] = "#/$defs/Method"
+    of_pools["key"]["anyOf"] = [{"enum": list(map(str, WORDS))}, {"$ref": "#/$defs/BalancingKeyEntry"}]
     one = {"$ref": "#/$defs/Policy"}
     definitions["ServiceEntry"]["properties"]["policy"] |= {
         "anyOf": [one, {"type": "array", "items": one, "minItems": 1}]
@@ -126,6 +133,28 @@ def _check(definitions: Schema) -> Schema:
         form["title"] = f"{name} check"
         forms.append(form)
     return {"description": "how a target's health is judged", "anyOf": forms}
+
+
+def _method() -> Schema:
+    """A name where no option is required, or a mapping in which `name` chooses the options."""
+    plain = [str(name) for name in BalancingMethod if name not in METHOD_OPTIONS]
+    short, forms = [*plain], [_with_name({"enum": plain}, MethodOptions)]
+    for name, options in METHOD_OPTIONS.items():
+        form = _with_name({"const": str(name)}, options)
+        if form["required"] == ["name"]:
+            short.append(str(name))
+        for part in part_names(options):
+            form["properties"][part]["$ref"] = "#/$defs/Method"
+        forms.append(form)
+    return {"description": "how requests are divided", "anyOf": [{"enum": short}, *forms]}
+
+
+def _with_name(names: Schema, options: type[MethodOptions]) -> Schema:
+    form = options.model_json_schema(ref_template=_DEFINITIONS)
+    form.pop("description")
+    form["properties"] = {"name": names, **form.get("properties", {})}
+    form["required"] = ["name", *form.get("required", ())]
+    return form
 
 
 def _definition(model: type[BaseModel], definitions: Schema) -> Schema:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gslb.config.balancing import read_key, read_method
 from gslb.config.checks import default_edge_check, default_tcp_check, read_check
 from gslb.config.document import KeyPath
 from gslb.config.edge_settings import EdgeSection
@@ -38,6 +39,8 @@ from gslb.config.values import (
 )
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
+    Balancing,
+    BalancingKey,
     DnsSettings,
     Edge,
     EdgeSettings,
@@ -49,7 +52,6 @@ from gslb.fleet import (
     RedisSettings,
     Region,
     Route,
-    Server,
     Service,
     SocketAddress,
 )
@@ -219,7 +221,7 @@ def _read_regions(
         if check is None:
             continue
         servers = {
-            pool: tuple(Server(name, pool, server.address, server.weight) for server in members)
+            pool: tuple(server.server(name, pool) for server in members)
             for pool, members in entry.servers.items()
         }
         sections.regions[name] = Region(
@@ -273,21 +275,25 @@ def _read_pools(
     for name, path, data_of_pool in _named(findings, data, "pools"):
         sections.paths["pools", name] = path
         entry = validated(findings, path, PoolEntry, {} if data_of_pool is None else data_of_pool, declared)
-        if entry is not None:
+        said = data_of_pool if isinstance(data_of_pool, dict) else {}
+        method = read_method(findings, (*path, "method"), said["method"]) if "method" in said else Balancing()
+        key = read_key(findings, (*path, "key"), said["key"]) if "key" in said else BalancingKey()
+        if entry is not None and method is not None and key is not None:
             check = sections.checks.get(entry.check) if entry.check is not None else fallback
             if check is not None:
-                sections.pools[name] = _pool(name, entry, check)
+                sections.pools[name] = _pool(name, entry, check, method, key)
 
 
-def _pool(name: str, entry: PoolEntry, check: HealthCheck) -> Pool:
+def _pool(name: str, entry: PoolEntry, check: HealthCheck, method: Balancing, key: BalancingKey) -> Pool:
     return Pool(
         name,
-        entry.method,
+        method,
         check,
         entry.connections.settings(),
         entry.queue.settings(),
         entry.tls.settings() if entry.tls is not None else None,
         entry.proxy_protocol,
+        key,
     )
 
 

@@ -20,7 +20,7 @@ from gslb.config.values import (
     parse_domain_name,
 )
 from gslb.config.wrong_value import WrongError
-from gslb.fleet import Listener
+from gslb.fleet import Listener, Server
 from gslb.geo.location import IPAddress
 
 HTTPS_PORT = 443
@@ -102,17 +102,27 @@ class EdgeEntry(Entry):
 
 
 class ServerEntry(Entry):
-    """One origin server: {address, weight}, or the address alone."""
+    """One origin server: {address, weight, ...}, or the address alone."""
 
     address: SocketText = Field(description="host and port")
     weight: Annotated[int, Field(ge=1, le=10_000), WHOLE] = Field(
         1, description="its share, for weighted methods"
+    )
+    backup: bool = Field(
+        False, description="whether it serves only while no other server of the pool here is usable"
+    )
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
+        None, description="of one edge process, in use at a time; default: the pool's `connections.most`"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _address_alone(cls, value: object) -> object:
         return value if isinstance(value, dict) else {"address": value}
+
+    def server(self, region: str, pool: str) -> Server:
+        """As edges know it."""
+        return Server(region, pool, self.address, self.weight, self.backup, self.max_connections)
 
 
 def _parse_canonical_name(value: object) -> str:

@@ -336,7 +336,7 @@ CASES = [
     (
         "web: {check: quick}",
         "web: {method: round-robin}",
-        "29:17: pools.web.method: 'round-robin' is not one of the choices; did you mean 'round_robin'?",
+        "29:17: pools.web.method: there is no method 'round-robin'; did you mean 'round_robin'?",
     ),
     (
         "{path: /, pool: web}",
@@ -435,7 +435,7 @@ regions:
   east: {coordinates: [91, 0], edges: [{addresses: [192.0.2.1], port: 0}]}
 services:
   www.shop.example: {policy: {failover: {order: [wset]}}}
-pools: {web: {method: random}}
+pools: {web: {method: fastest}}
 routes: [{path: cart, pool: web}]
 """
 

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
+from gslb.balancing import METHOD_OPTIONS
 from gslb.config import check, load
 from gslb.config import models as config_models
 from gslb.config.document import parse
@@ -19,7 +20,16 @@ from gslb.config.entry import Entry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
 from gslb.config.redis_url import SCHEMES
 from gslb.config.schema import json_schema
-from gslb.fleet import AllDown, BalancingMethod, EdgeSettings, Listener, Secret, SocketAddress, TimeToLive
+from gslb.fleet import (
+    AllDown,
+    Balancing,
+    BalancingMethod,
+    EdgeSettings,
+    Listener,
+    Secret,
+    SocketAddress,
+    TimeToLive,
+)
 from gslb.geo.location import Coordinates
 from gslb.health.checks import CHECKS
 from gslb.policy import POLICIES
@@ -45,6 +55,7 @@ MODELS: list[type[BaseModel]] = [
     GeoRuleOptions,
     *(policy.Options for policy in POLICIES.values()),
     *(each.Options for each in CHECKS.values()),
+    *METHOD_OPTIONS.values(),
 ]
 
 
@@ -96,7 +107,7 @@ def test_settings_of_the_reference() -> None:
     assert fleet.geo.default.country == "US"
     assert fleet.geo.default.source == "default"
     assert fleet.dns.nodes["ns1"].listen == (SocketAddress("127.0.0.1", 5300),)
-    assert fleet.pools["cart"].method is BalancingMethod.IP_HASH
+    assert fleet.pools["cart"].method == Balancing(BalancingMethod.IP_HASH)
     assert fleet.pools["cart"].check.name == "origin"
     assert [route.host for route in fleet.routes][-2:] == ["api.shop.example", None]
 
@@ -128,7 +139,13 @@ def test_the_schema_is_legal_and_accepts_the_reference() -> None:
         {"checks": {"x": {"type": "tcp", "body": "http has that"}}},
         {"services": {"www.shop.example": {"policy": "failover"}}},
         {"services": {"www.shop.example": {"policy": {"failover": {"ordre": ["a"]}}}}},
-        {"pools": {"web": {"method": "random"}}},
+        {"pools": {"web": {"method": "fastest"}}},
+        {"pools": {"web": {"method": "then"}}},
+        {"pools": {"web": {"method": {"name": "ip_hash", "bound": 2}}}},
+        {"pools": {"web": {"method": {"name": "consistent_hash", "bound": 0.5}}}},
+        {"pools": {"web": {"method": {"name": "then", "first": "ip_hash", "second": "quickest"}}}},
+        {"pools": {"web": {"key": "header"}}},
+        {"pools": {"web": {"key": {"header": "a", "cookie": "b"}}}},
         {"routes": [{"path": "/"}]},
         {"edge": {"max_connections": 0}},
     ],

@@ -14,6 +14,7 @@ from edge.listeners import Listeners, Terms
 from edge.pool import Pools
 from edge.proxy.proxy import Proxy
 from gslb.fleet import (
+    Balancing,
     BalancingMethod,
     DnsSettings,
     Edge,
@@ -45,9 +46,9 @@ def tcp_check(**timing: Any) -> HealthCheck:
 
 
 def make_fleet(
-    pools: Mapping[str, Sequence[SocketAddress | tuple[SocketAddress, int]]],
+    pools: Mapping[str, Sequence[SocketAddress | tuple[Any, ...]]],
     *,
-    methods: Mapping[str, BalancingMethod] | None = None,
+    methods: Mapping[str, BalancingMethod | Balancing] | None = None,
     routes: Sequence[Route] | None = None,
     capacity: float | None = 100.0,
     admin: SocketAddress | None = None,
@@ -58,12 +59,12 @@ def make_fleet(
 ) -> Fleet:
     """A fleet of one region with one edge; every pool is routed by its own name as the first segment.
 
-    pool: settings of every pool.
+    pool: settings of every pool. An entry of `pools` may be a tuple of what a server is declared with.
     """
     check = check or tcp_check()
     servers = {
         name: tuple(
-            Server(REGION, name, *(entry if isinstance(entry, tuple) else (entry, 1))) for entry in entries
+            Server(REGION, name, *(entry if isinstance(entry, tuple) else (entry,))) for entry in entries
         )
         for name, entries in pools.items()
     }
@@ -78,14 +79,14 @@ def make_fleet(
         admin=admin,
     )
     region = Region(REGION, Coordinates(53.35, -6.26), (edge,), check, servers, capacity=capacity)
-    chosen = methods or {}
+    chosen = {
+        name: method if isinstance(method, Balancing) else Balancing(method)
+        for name, method in (methods or {}).items()
+    }
     return Fleet(
         file="regions.yaml",
         regions={REGION: region},
-        pools={
-            name: Pool(name, chosen.get(name, BalancingMethod.ROUND_ROBIN), check, **(pool or {}))
-            for name in pools
-        },
+        pools={name: Pool(name, chosen.get(name, Balancing()), check, **(pool or {})) for name in pools},
         routes=tuple(routes if routes is not None else (Route(None, f"/{name}", name) for name in pools)),
         services={},
         zones={},

@@ -28,10 +28,11 @@ class Connecting:
 
 
 class Yard:
-    """Servers of one pool, `a`, `b`, `c` and so on. now: what the proxy's clock shows."""
+    """Servers of one pool, `a`, `b`, `c` and so on, some backups. now: what the proxy's clock shows."""
 
-    def __init__(self, servers: str = "ab", **settings: Any) -> None:
-        fleet = make_fleet({"web": [SocketAddress(name, 80) for name in servers]}, **settings)
+    def __init__(self, servers: str = "ab", *, backups: str = "", **settings: Any) -> None:
+        declared = [(SocketAddress(name, 80), 1, name in backups) for name in servers]
+        fleet = make_fleet({"web": declared}, **settings)
         region = fleet.regions[REGION]
         self.now = 0.0
         self.connecting: list[Connecting] = []

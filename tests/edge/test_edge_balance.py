@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.balance import METHODS
+import edge.balance
+from edge.balance import METHODS, make_method
 from edge.balance.ip_hash import IpHash
 from edge.balance.least_connections import LeastConnections
 from edge.balance.round_robin import RoundRobin
 from edge.balance.weighted_round_robin import WeightedRoundRobin
-from gslb.fleet import BalancingMethod
+from gslb.balancing import Balancing, BalancingMethod, ThenOptions
 
 
 @dataclass(eq=False)
@@ -23,6 +26,10 @@ class Fake:
     weight: int = 1
     in_flight: int = 0
     usable: bool = True
+    max_in_flight: float = inf
+    response_time: float | None = None
+    load: float | None = None
+    backup: bool = False
 
 
 def servers(*weights: int) -> list[Fake]:
@@ -37,16 +44,22 @@ def test_every_method_the_file_may_name_is_here() -> None:
     assert set(METHODS) == {method.value for method in BalancingMethod}
 
 
+def test_every_method_has_a_file_of_its_own() -> None:
+    files = {path.stem for path in Path(edge.balance.__file__).parent.glob("*.py")}
+    assert files >= set(METHODS)
+
+
 @given(
-    st.sampled_from(sorted(METHODS)),
+    st.sampled_from(list(BalancingMethod)),
     st.lists(st.tuples(st.integers(1, 5), st.booleans(), st.integers(0, 9)), max_size=8),
     st.integers(1, 5),
 )
 def test_candidates_are_the_usable_servers_each_once(
-    method: str, states: list[tuple[int, bool, int]], turns: int
+    method: BalancingMethod, states: list[tuple[int, bool, int]], turns: int
 ) -> None:
     pool = [Fake(str(i), weight, busy, usable) for i, (weight, usable, busy) in enumerate(states)]
-    instance = METHODS[method](pool)
+    options = ThenOptions(first=Balancing(), second=Balancing()) if method == "then" else None
+    instance = make_method(Balancing(method, options), pool)
     for turn in range(turns):
         candidates = list(instance.candidates(f"192.0.2.{turn}"))
         assert sorted(server.name for server in candidates) == sorted(s.name for s in pool if s.usable)

@@ -7,6 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
+from gslb.balancing import Balancing, BalancingMethod, ThenOptions
+
+EVERY = {
+    method.value: Balancing(method) for method in BalancingMethod if method is not BalancingMethod.THEN
+} | {
+    "then": Balancing(
+        BalancingMethod.THEN,
+        ThenOptions(
+            first=Balancing(BalancingMethod.IP_HASH), second=Balancing(BalancingMethod.LEAST_CONNECTIONS)
+        ),
+    )
+}
+"""Every method as regions.yaml may declare it, by name."""
+
 
 @dataclass(eq=False)
 class Fake:

@@ -13,7 +13,7 @@ from edge.balance.first_available import FirstAvailable
 from edge.balance.ip_hash import IpHash
 from edge.balance.least_connections import LeastConnections
 from edge.balance.round_robin import RoundRobin
-from edge.balance.then import Then, ThenOptions
+from edge.balance.then import Then
 from edge.balance.tiers import Tiers
 
 CLIENTS = [f"198.51.{number // 250}.{number % 250}" for number in range(2000)]
@@ -34,7 +34,7 @@ def test_a_first_server_without_a_bound_takes_all():
 
 
 def pinned(pool, bound=None):
-    return Then(pool, IpHash(pool), LeastConnections(pool), ThenOptions(bound))
+    return Then(pool, IpHash(pool), LeastConnections(pool), bound)
 
 
 def test_clients_stay_on_their_server_while_it_has_room():

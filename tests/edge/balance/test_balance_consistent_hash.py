@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.balance import consistent_hash
-from edge.balance.consistent_hash import ConsistentHash, ConsistentHashOptions
+from edge.balance.consistent_hash import ConsistentHash
+from gslb.balancing import ConsistentHashOptions
 
 KEYS = [f"/products/{number}" for number in range(10_000)]
 ADDRESSES = [f"198.51.{number // 250}.{number % 250}" for number in range(10_000)]
@@ -71,7 +72,7 @@ def test_no_server_gets_more_than_the_bound_allows_even_for_one_key(weights, bou
     pool = servers(*weights)
     for server in pool[1:]:
         server.usable = data.draw(st.booleans())
-    method = ConsistentHash(pool, ConsistentHashOptions(bound))
+    method = ConsistentHash(pool, ConsistentHashOptions(bound=bound))
     for _ in range(requests):
         server = next(method.candidates("the one that everybody wants"))
         server.in_flight += 1
@@ -82,7 +83,7 @@ def test_no_server_gets_more_than_the_bound_allows_even_for_one_key(weights, bou
 
 def test_keys_stay_with_their_server_while_it_is_below_the_bound():
     pool = servers(1, 1, 1, 1)
-    bounded = ConsistentHash(pool, ConsistentHashOptions(1.25))
+    bounded = ConsistentHash(pool, ConsistentHashOptions(bound=1.25))
     wanted = chosen(ConsistentHash(pool), KEYS)
     assert chosen(bounded, KEYS) == wanted
     for server in pool:
@@ -94,7 +95,7 @@ def test_keys_stay_with_their_server_while_it_is_below_the_bound():
 
 def test_a_busy_server_is_passed_over_and_still_the_last_to_be_tried():
     pool = servers(1, 1, 1)
-    method = ConsistentHash(pool, ConsistentHashOptions(1.25))
+    method = ConsistentHash(pool, ConsistentHashOptions(bound=1.25))
     first, *_ = method.candidates("somebody")
     first.in_flight = 50
     assert list(method.candidates("somebody"))[-1] is first

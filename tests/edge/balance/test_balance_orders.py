@@ -5,37 +5,30 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from balance_doubles import Fake, names, servers
+from balance_doubles import EVERY, Fake, names, servers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.balance import METHODS
-from edge.balance.consistent_hash import ConsistentHash, ConsistentHashOptions
-from edge.balance.first_available import FirstAvailable
+from edge.balance import METHODS, make_method
+from edge.balance.consistent_hash import ConsistentHash
 from edge.balance.ip_hash import IpHash
 from edge.balance.least_connections import LeastConnections
-from edge.balance.least_loaded import LeastLoaded
 from edge.balance.least_response_time import LeastResponseTime
-from edge.balance.power_of_two import PowerOfTwo, PowerOfTwoOptions
+from edge.balance.power_of_two import PowerOfTwo
 from edge.balance.random import WeightedRandom
 from edge.balance.round_robin import RoundRobin
-from edge.balance.then import Then, ThenOptions
+from edge.balance.then import Then
 from edge.balance.tiers import Tiers
+from gslb.balancing import ConsistentHashOptions, PowerOfTwoOptions
 
 ALL = {
-    **METHODS,
+    **{name: lambda pool, name=name: make_method(EVERY[name], pool) for name in METHODS},
     "random": lambda pool: WeightedRandom(pool, Random(1)),
-    "consistent_hash": ConsistentHash,
-    "consistent_hash, bounded": lambda pool: ConsistentHash(pool, ConsistentHashOptions(1.25)),
+    "consistent_hash, bounded": lambda pool: ConsistentHash(pool, ConsistentHashOptions(bound=1.25)),
     "power_of_two": lambda pool: PowerOfTwo(pool, random=Random(1)),
     "power_of_two by time": lambda pool: PowerOfTwo(pool, PowerOfTwoOptions(response_time=True), Random(1)),
-    "least_response_time": LeastResponseTime,
-    "least_loaded": LeastLoaded,
-    "first_available": FirstAvailable,
     "ip_hash then least_connections": lambda pool: Then(pool, IpHash(pool), LeastConnections(pool)),
-    "bounded ip_hash then round_robin": lambda pool: Then(
-        pool, IpHash(pool), RoundRobin(pool), ThenOptions(1.5)
-    ),
+    "bounded ip_hash then round_robin": lambda pool: Then(pool, IpHash(pool), RoundRobin(pool), 1.5),
     "tiers without backups": lambda pool: Tiers(pool, LeastResponseTime),
 }
 

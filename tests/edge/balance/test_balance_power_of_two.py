@@ -8,8 +8,9 @@ from random import Random
 import pytest
 from balance_doubles import fill, names, servers, shares
 
-from edge.balance.power_of_two import PowerOfTwo, PowerOfTwoOptions
+from edge.balance.power_of_two import PowerOfTwo
 from edge.balance.random import WeightedRandom
+from gslb.balancing import PowerOfTwoOptions
 
 REQUESTS = [""] * 20_000
 

@@ -7,13 +7,14 @@ from random import Random
 import pytest
 from queue_model import pool, run
 
-from edge.balance.consistent_hash import ConsistentHash, ConsistentHashOptions
+from edge.balance.consistent_hash import ConsistentHash
 from edge.balance.ip_hash import IpHash
 from edge.balance.least_connections import LeastConnections
 from edge.balance.least_response_time import LeastResponseTime
-from edge.balance.power_of_two import PowerOfTwo, PowerOfTwoOptions
+from edge.balance.power_of_two import PowerOfTwo
 from edge.balance.random import WeightedRandom
 from edge.balance.round_robin import RoundRobin
+from gslb.balancing import ConsistentHashOptions, PowerOfTwoOptions
 
 REQUESTS = 10_000
 
@@ -90,7 +91,7 @@ def test_a_recovered_server_is_tried_again():
 
 def test_bounded_hashing_keeps_what_is_in_flight_even_where_plain_hashing_does_not():
     def bounded(servers):
-        return ConsistentHash(servers, ConsistentHashOptions(1.25))
+        return ConsistentHash(servers, ConsistentHashOptions(bound=1.25))
 
     plain, even = (max(simulate(make, *[0.01] * 10, rate=900).most.values()) for make in (IpHash, bounded))
     assert plain > 2 * even
