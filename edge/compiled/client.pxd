@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from edge.compiled.buffer cimport Buffer
 from edge.compiled.chunks cimport Chunks
 from edge.compiled.link cimport Asking, Link
-from edge.compiled.octets cimport Span
+from edge.compiled.octets cimport Limits, Span
 from edge.compiled.request cimport RequestHead
 from edge.compiled.sockets cimport iovec
 from edge.compiled.terms cimport Terms, Way
@@ -33,6 +33,7 @@ cdef class Client(Asking):
     cdef double since  # anything moved, or the state began
     cdef Buffer inbox  # what came of requests that are not answered yet
     cdef Buffer outbox  # what the client does not take yet
+    cdef Limits limits  # by which the request was read
     cdef bytes host
     cdef bytes routed_host
     cdef bytes lines  # for requests to `host`, from a client whose word does not count
@@ -72,6 +73,7 @@ cdef class Client(Asking):
     cdef int put(self, iovec* parts, int count) except -1
     cdef int flush(self) except -1
     cdef int server_ended(self) except -1
+    cdef int broken(self, str reason) except -1
     cdef int truncate(self, str reason) except -1
     cdef int give_up(self, str whose) except -1
     cdef int end_exchange(self, str ended) except -1

@@ -31,7 +31,6 @@ cdef enum:
     READS = 8  # of one server before others have their turn
     MARKS_AT = 98304  # in the outbox; before it, a head
     NEW_ID = 32
-    MOST_HAND_OVERS = 8  # after which a connection stays where unusual requests are served
 
 cdef double LINGER = 2.0  # seconds; as edge.proxy.downstream's
 cdef double PATIENCE = 0.25  # seconds that a request in pieces is waited for here
@@ -79,6 +78,10 @@ cdef class Client(Asking):
         if events & EPOLLIN and self.fd >= 0:
             self.receive()
         if events & EPOLLRDHUP and self.fd >= 0:
+            if self.server is None and self.outbox.size:
+                # It asks no more, but may still take the end of its response.
+                self.state = LINGERING
+                return self.watch(EPOLLOUT)
             return self.gone()
         return 0
 
@@ -106,7 +109,9 @@ cdef class Client(Asking):
         """Go on with what came of the next request."""
         cdef RequestHead head
         cdef size_t whole
-        cdef int outcome = read_request(waiting(&self.inbox), self.inbox.size, &self.loop.limits, &head)
+        cdef int outcome
+        self.limits = self.loop.limits
+        outcome = read_request(waiting(&self.inbox), self.inbox.size, &self.limits, &head)
         if outcome == READ:
             whole = head.size + (head.length if head.length > 0 else 0)
             if whole > MOST_HEAD:
@@ -201,7 +206,8 @@ cdef class Client(Asking):
         while idle and link is None:
             waiting_one = idle.pop()
             if type(waiting_one) is Link:
-                link = <Link>waiting_one
+                if (<Link>waiting_one).fd >= 0:
+                    link = <Link>waiting_one
             else:
                 link = self.taken(terms, server, waiting_one)
         self.reused = link is not None
@@ -263,7 +269,7 @@ cdef class Client(Asking):
         self.state = LEFT
         self.loop.path.take_unreached(
             self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, reason, timed_out,
+            self.since, route, pool, server, reason, timed_out,
         )
         return 0
 
@@ -413,7 +419,7 @@ cdef class Client(Asking):
                 self.state = TRAILING
                 return self.trailer(data, size)
             if outcome != MORE:
-                return self.truncate("the response has a malformed chunk")
+                return self.broken("the response has a malformed chunk")
             if size == 0 or count < PIECES:
                 return 0
 
@@ -427,13 +433,13 @@ cdef class Client(Asking):
         section, end, rest = (<char*>waiting(kept))[:kept.size].partition(b"\r\n\r\n")
         if not end or len(section) + 4 > self.proxy.limits.trailer:
             if kept.size >= self.proxy.limits.trailer:
-                return self.truncate("the response's trailer is too long")
+                return self.broken("the response's trailer is too long")
             return 0
         release_memory(kept)
         try:
             trailers = read_trailers(RESPONSE, section, self.proxy.limits.fields)
         except ProtocolError as error:
-            return self.truncate(error.reason)
+            return self.broken(error.reason)
         written = last_chunk(trailers)
         part.iov_base = <char*>written
         part.iov_len = len(written)
@@ -505,15 +511,20 @@ cdef class Client(Asking):
             if self.outbox.size:
                 return 0
         release_memory(&self.outbox)
-        self.watch(self.interest & ~EPOLLOUT)
+        if self.interest != EPOLLOUT:
+            self.watch(self.interest & ~EPOLLOUT)
         if self.link is not None:
             self.link.resume()
         elif self.state == LINGERING:
+            if not self.interest & EPOLLRDHUP:
+                return self.dismiss()  # the client has said that nothing more will come
             shutdown(self.fd, SHUT_WR)
         elif self.state == READING:
             self.watch(self.interest | EPOLLIN)
             if self.inbox.size:
                 return self.consume()
+            if self.proxy.leaving:
+                return self.close_gently()
         return 0
 
     # What can go wrong, and how it ends.
@@ -521,8 +532,12 @@ cdef class Client(Asking):
     cdef int server_ended(self) except -1:
         if self.state == WAITING:
             return self.hand_over_exchange()
+        return self.broken("the server closed the connection in the middle of its response")
+
+    cdef int broken(self, str reason) except -1:
+        """The response cannot be completed, and it is the server's fault."""
         self.server.failures += 1
-        return self.truncate("the server closed the connection in the middle of its response")
+        return self.truncate(reason)
 
     cdef int truncate(self, str reason) except -1:
         """Break the client's connection, so that it cannot take half a response for a whole one."""
@@ -555,7 +570,8 @@ cdef class Client(Asking):
         cdef RequestHead head
         cdef const char* data = <const char*>waiting(&self.inbox)
         cdef double now = monotonic()
-        read_request(waiting(&self.inbox), self.inbox.size, &self.loop.limits, &head)
+        if read_request(waiting(&self.inbox), self.inbox.size, &self.limits, &head) != READ:
+            raise ValueError("a request that cannot be read a second time")
         self.loop.path.log(
             self.peer, _claims(data, &head),
             method=data[head.method.at:head.method.at + head.method.size],
@@ -601,10 +617,7 @@ cdef class Client(Asking):
     # Handing over.
 
     cdef int uncount(self) except -1:
-        """Whoever takes the request over counts it again."""
-        self.loop.requests -= 1
-        self.loop.in_flight -= 1
-        self.loop.bytes_in -= self.request_size - self.head_size
+        """Whoever takes the request over counts it on this connection, and nowhere else, again."""
         self.requests -= 1
         self.way = None
         return 0
@@ -633,7 +646,7 @@ cdef class Client(Asking):
         link.asking = None
         self.loop.path.take_exchange(
             self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, link.release(), link.opened_at, self.reused, unsent, response,
+            self.since, route, pool, server, link.release(), link.opened_at, self.reused, unsent, response,
         )
         return 0
 
@@ -734,7 +747,7 @@ cdef inline msghdr _message(iovec* parts, int count) noexcept:
 
 
 cdef _value(const char* data, Span span):
-    return data[span.at:span.at + span.size] if span.size else None
+    return data[span.at:span.at + span.size] if span.at else None  # nothing begins with a field's value
 
 
 cdef list _claims(const char* data, const RequestHead* head):

@@ -98,6 +98,7 @@ class CompiledPath:
         data: bytes,
         request_id: bytes,
         begun: float,
+        since: float,
         route: Route,
         pool: PoolState,
         server: ServerState,
@@ -105,7 +106,9 @@ class CompiledPath:
         timed_out: bool,
     ) -> None:
         """The first request of `data` is at a server that cannot be connected to."""
-        unanswered = Unanswered(request_id, begun, route, pool, server, reason=reason, timed_out=timed_out)
+        unanswered = Unanswered(
+            request_id, begun, since, route, pool, server, reason=reason, timed_out=timed_out
+        )
         self._run(self._connect_client(client, fd, HandedOver(client, data, unanswered)))
 
     def take_exchange(
@@ -115,6 +118,7 @@ class CompiledPath:
         data: bytes,
         request_id: bytes,
         begun: float,
+        since: float,
         route: Route,
         pool: PoolState,
         server: ServerState,
@@ -126,7 +130,7 @@ class CompiledPath:
     ) -> None:
         """The first request of `data` was given to a server, all but `unsent`, and `response` came of it."""
         unanswered = Unanswered(
-            request_id, begun, route, pool, server, reused=reused, unsent=unsent, response=response
+            request_id, begun, since, route, pool, server, reused=reused, unsent=unsent, response=response
         )
         handed = HandedOver(client, data, unanswered)
         self._run(self._connect_both(client, fd, handed, server_fd, opened_at))
@@ -149,21 +153,21 @@ class CompiledPath:
         downstream = Downstream(proxy, client.entrance, handed=handed)
         upstream = Upstream(unanswered.server, proxy.limits, now=opened_at, begun=downstream.go_on)
         connection = socket.socket(fileno=server_fd)
+        await self._client_transport(client, downstream, fd)
         try:
-            await self._client_transport(client, downstream, fd)
             await connected(proxy.loop, lambda: upstream, connection)
-        except BaseException:
-            connection.close()
-            unanswered.server.leave()
+        except OSError:
+            # Whether the server has got the request, nobody can find out any more.
             downstream.abort()
-            raise
+            downstream.go_on(None)
 
     async def _client_transport(self, client: Client, downstream: Downstream, fd: int) -> None:
+        """Should there be none for it, it is as if the client had left."""
         try:
             await accepted(self._proxy.loop, lambda: downstream, socket.socket(fileno=fd))
-        except BaseException:
+        except OSError:
+            downstream.connection_lost(None)
             self._proxy.forget(client)
-            raise
 
     # And back.
 

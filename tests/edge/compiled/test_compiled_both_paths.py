@@ -153,7 +153,9 @@ TO_HEAD = {
 }
 
 
-def head(method: bytes, target: bytes, number: int, *fields: bytes, minor: int = 1, host: bytes = b"h") -> bytes:
+def head(
+    method: bytes, target: bytes, number: int, *fields: bytes, minor: int = 1, host: bytes = b"h"
+) -> bytes:
     start = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (method, target, minor, host)
     return start + b"".join(b"%b\r\n" % each for each in (*fields, b"X-Step: %d" % number)) + b"\r\n"
 
@@ -220,7 +222,7 @@ def conversations(draw: st.DrawFn) -> list[Step]:
     return [*(draw(steps(number)) for number in range(count)), last(count)]
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(conversations(), st.booleans(), st.booleans())
 def test_a_conversation_is_the_same_by_either_path(
     runner: asyncio.Runner, conversation: list[Step], trusting: bool, retrying: bool
