@@ -28,6 +28,7 @@ cdef class Client(Asking):
     cdef readonly object entrance
     cdef readonly long requests
     cdef readonly int hand_overs
+    cdef readonly bint aborted
     cdef object proxy
     cdef State state
     cdef double since  # anything moved, or the state began

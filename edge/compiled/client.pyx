@@ -677,6 +677,7 @@ cdef class Client(Asking):
     def abort(self, reset=False):
         """Break the connection."""
         if self.fd < 0:
+            self.aborted = True  # whoever takes it over breaks it
             return
         if self.server is not None:
             self.proxy.counters.aborted_by_client += 1

@@ -199,6 +199,8 @@ class Downstream(asyncio.Protocol):
         """Take the connection over. upstream: where the request without an answer was sent, if it was."""
         handed, self._handed = self._handed, None
         assert handed is not None
+        if handed.client.aborted:
+            self.abort()
         self._advancing = False
         unanswered = handed.unanswered
         if unanswered is None:
