@@ -24,6 +24,7 @@ from edge.http1.errors import RESPONSE, ProtocolError
 from edge.http1.fields import read_trailers
 from edge.http1.writing import last_chunk
 from edge.path import PathError, normalise_path
+from edge.proxy.handed_over import Unanswered
 from edge.route import normalise_host
 
 cdef enum:
@@ -267,10 +268,11 @@ cdef class Client(Asking):
         release_memory(&self.inbox)
         self.uncount()
         self.state = LEFT
-        self.loop.path.take_unreached(
-            self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            self.since, route, pool, server, reason, timed_out,
+        unanswered = Unanswered(
+            self.request_id[:self.request_id_size], self.begun, self.since, route, pool, server,
+            reason=reason, timed_out=timed_out,
         )
+        self.loop.path.take_unreached(self, self.release(), data, unanswered)
         return 0
 
     # The response.
@@ -644,9 +646,12 @@ cdef class Client(Asking):
         self.state = LEFT
         self.hand_overs += 1
         link.asking = None
+        unanswered = Unanswered(
+            self.request_id[:self.request_id_size], self.begun, self.since, route, pool, server,
+            reused=self.reused, unsent=unsent, response=response,
+        )
         self.loop.path.take_exchange(
-            self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            self.since, route, pool, server, link.release(), link.opened_at, self.reused, unsent, response,
+            self, self.release(), data, unanswered, link.release(), link.opened_at
         )
         return 0
 
