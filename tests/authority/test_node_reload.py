@@ -50,7 +50,7 @@ dns:
 zones:
   shop.test: {{file: shop.zone}}
 checks:
-  tcp: {{type: tcp, interval: 200ms, timeout: 200ms, rise: 2, fall: 2}}
+  tcp: {{type: tcp, interval: 200ms, timeout: 3s, rise: 2, fall: 2}}
 regions:
   west:
     coordinates: [53.3, -6.3]
