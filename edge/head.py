@@ -19,6 +19,7 @@ from edge.access_log import open_access_log
 from edge.counters import Counters
 from edge.front import certificates
 from edge.pool import Pools
+from edge.proxy.proxy import has_compiled_path
 from edge.reload import Configuration
 from edge.reserved import Reserved
 from edge.serving import prepare
@@ -145,7 +146,12 @@ class Head:
     def _served(self) -> None:
         self.ready = not self.draining
         self.configuration.start()
-        self._log.info("serving", listen=[str(each) for each in self._listening], workers=self._workers)
+        self._log.info(
+            "serving",
+            listen=[str(each) for each in self._listening],
+            workers=self._workers,
+            compiled=has_compiled_path(),
+        )
         self._on_ready()
 
     def _worker_gone(self, number: int) -> None:

@@ -213,13 +213,14 @@ class Listeners:
         accepting = bound.socket.dup()
         accepting.setblocking(False)
         try:
-            if by.listener.proxy_protocol:
+            if by.listener.proxy_protocol or by.context is not None:
                 accepting.listen(_BACKLOG)
+                trusts = (lambda address: proxy.trusted.has(address)) if by.listener.proxy_protocol else None
                 return Acceptor(
                     proxy.loop,
                     accepting,
                     connected,
-                    trusts=lambda address: proxy.trusted.has(address),
+                    trusts=trusts,
                     context=by.context,
                     timeout=by.handshake,
                     shutdown_timeout=by.shutdown,
@@ -228,14 +229,7 @@ class Listeners:
             if proxy.compiled is not None and entrance.plain:
                 accepting.listen(_BACKLOG)
                 return proxy.compiled.listen(accepting, entrance)
-            return await proxy.loop.create_server(
-                lambda: connected(None),
-                sock=accepting,
-                backlog=_BACKLOG,
-                ssl=by.context,
-                ssl_handshake_timeout=by.handshake if by.context else None,
-                ssl_shutdown_timeout=by.shutdown if by.context else None,
-            )
+            return await proxy.loop.create_server(lambda: connected(None), sock=accepting, backlog=_BACKLOG)
         except BaseException:
             accepting.close()
             raise

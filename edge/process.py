@@ -103,7 +103,11 @@ class EdgeProcess:
         self._tasks.run(self.configuration.watch(), "configuration")
         self.ready = True
         self.configuration.start()
-        self._log.info("serving", listen=[str(address) for address in self.listening])
+        self._log.info(
+            "serving",
+            listen=[str(address) for address in self.listening],
+            compiled=self.proxy.compiled is not None,
+        )
 
     async def take_up(self, fleet: Fleet, edge: Edge) -> None:
         """Go on with `fleet` from one request to the next; raises GslbError, and then nothing has changed.

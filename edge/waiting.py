@@ -24,8 +24,8 @@ class Waiter(Protocol):
 class Waiting:
     """Invariant: no usable server that one of those who wait may go to has room.
 
-    room: whether a usable server has room now. deadlines: of those who wait, the first first, in loop time; the
-    same mapping always.
+    room: whether a usable server has room now. deadlines: of those who wait, the first first, in loop time;
+    the same mapping always.
     """
 
     __slots__ = ("_room", "_serving", "deadlines", "settings")

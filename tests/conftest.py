@@ -15,7 +15,9 @@ from redis_process import RedisServer
 from gslb.demo.redis_server import find_server_binary
 
 # No test measures time, and a busy machine is no fault of an example.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "suite", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from edge.compiled.buffer cimport Buffer
 from edge.compiled.chunks cimport Chunks
 from edge.compiled.link cimport Asking, Link
-from edge.compiled.octets cimport Span
+from edge.compiled.octets cimport Limits, Span
 from edge.compiled.request cimport RequestHead
 from edge.compiled.sockets cimport iovec
 from edge.compiled.terms cimport Terms, Way
@@ -28,11 +28,13 @@ cdef class Client(Asking):
     cdef readonly object entrance
     cdef readonly long requests
     cdef readonly int hand_overs
+    cdef readonly bint aborted
     cdef object proxy
     cdef State state
     cdef double since  # anything moved, or the state began
     cdef Buffer inbox  # what came of requests that are not answered yet
     cdef Buffer outbox  # what the client does not take yet
+    cdef Limits limits  # by which the request was read
     cdef bytes host
     cdef bytes routed_host
     cdef bytes lines  # for requests to `host`, from a client whose word does not count

@@ -5,12 +5,14 @@ from edge.proxy.entrance import Entrance, Peer
 from edge.proxy.proxy import Proxy
 
 class Client:
-    """requests: taken on it so far. hand_overs: how often it was left to the general path."""
+    """requests: taken on it so far. hand_overs: how often it was left to the general path. aborted: whether
+    `abort` was called since."""
 
     peer: Peer
     entrance: Entrance
     requests: int
     hand_overs: int
+    aborted: bool
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from edge.http1.errors import RESPONSE, ProtocolError
 from edge.http1.fields import read_trailers
 from edge.http1.writing import last_chunk
 from edge.path import PathError, normalise_path
+from edge.proxy.handed_over import Unanswered
 from edge.route import normalise_host
 
 cdef enum:
@@ -31,7 +32,6 @@ cdef enum:
     READS = 8  # of one server before others have their turn
     MARKS_AT = 98304  # in the outbox; before it, a head
     NEW_ID = 32
-    MOST_HAND_OVERS = 8  # after which a connection stays where unusual requests are served
 
 cdef double LINGER = 2.0  # seconds; as edge.proxy.downstream's
 cdef double PATIENCE = 0.25  # seconds that a request in pieces is waited for here
@@ -79,6 +79,10 @@ cdef class Client(Asking):
         if events & EPOLLIN and self.fd >= 0:
             self.receive()
         if events & EPOLLRDHUP and self.fd >= 0:
+            if self.server is None and self.outbox.size:
+                # It asks no more, but may still take the end of its response.
+                self.state = LINGERING
+                return self.watch(EPOLLOUT)
             return self.gone()
         return 0
 
@@ -106,7 +110,9 @@ cdef class Client(Asking):
         """Go on with what came of the next request."""
         cdef RequestHead head
         cdef size_t whole
-        cdef int outcome = read_request(waiting(&self.inbox), self.inbox.size, &self.loop.limits, &head)
+        cdef int outcome
+        self.limits = self.loop.limits
+        outcome = read_request(waiting(&self.inbox), self.inbox.size, &self.limits, &head)
         if outcome == READ:
             whole = head.size + (head.length if head.length > 0 else 0)
             if whole > MOST_HEAD:
@@ -202,7 +208,8 @@ cdef class Client(Asking):
         while idle and link is None:
             waiting_one = idle.pop()
             if type(waiting_one) is Link:
-                link = <Link>waiting_one
+                if (<Link>waiting_one).fd >= 0:
+                    link = <Link>waiting_one
             else:
                 link = self.taken(terms, server, waiting_one)
         self.reused = link is not None
@@ -264,10 +271,11 @@ cdef class Client(Asking):
         release_memory(&self.inbox)
         self.uncount()
         self.state = LEFT
-        self.loop.path.take_unreached(
-            self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, candidates, reason, timed_out,
+        unanswered = Unanswered(
+            self.request_id[:self.request_id_size], self.begun, self.since, route, pool, server,
+            candidates, reason=reason, timed_out=timed_out,
         )
+        self.loop.path.take_unreached(self, self.release(), data, unanswered)
         return 0
 
     # The response.
@@ -511,15 +519,20 @@ cdef class Client(Asking):
             if self.outbox.size:
                 return 0
         release_memory(&self.outbox)
-        self.watch(self.interest & ~EPOLLOUT)
+        if self.interest != EPOLLOUT:
+            self.watch(self.interest & ~EPOLLOUT)
         if self.link is not None:
             self.link.resume()
         elif self.state == LINGERING:
+            if not self.interest & EPOLLRDHUP:
+                return self.dismiss()  # the client has said that nothing more will come
             shutdown(self.fd, SHUT_WR)
         elif self.state == READING:
             self.watch(self.interest | EPOLLIN)
             if self.inbox.size:
                 return self.consume()
+            if self.proxy.leaving:
+                return self.close_gently()
         return 0
 
     # What can go wrong, and how it ends.
@@ -567,7 +580,8 @@ cdef class Client(Asking):
         cdef RequestHead head
         cdef const char* data = <const char*>waiting(&self.inbox)
         cdef double now = monotonic()
-        read_request(waiting(&self.inbox), self.inbox.size, &self.loop.limits, &head)
+        if read_request(waiting(&self.inbox), self.inbox.size, &self.limits, &head) != READ:
+            raise ValueError("a request that cannot be read a second time")
         self.loop.path.log(
             self.peer, _claims(data, &head),
             method=data[head.method.at:head.method.at + head.method.size],
@@ -613,10 +627,7 @@ cdef class Client(Asking):
     # Handing over.
 
     cdef int uncount(self) except -1:
-        """Whoever takes the request over counts it again."""
-        self.loop.requests -= 1
-        self.loop.in_flight -= 1
-        self.loop.bytes_in -= self.request_size - self.head_size
+        """Whoever takes the request over counts it on this connection, and nowhere else, again."""
         self.requests -= 1
         self.way = None
         return 0
@@ -644,9 +655,12 @@ cdef class Client(Asking):
         self.state = LEFT
         self.hand_overs += 1
         link.asking = None
+        unanswered = Unanswered(
+            self.request_id[:self.request_id_size], self.begun, self.since, route, pool, server,
+            candidates, reused=self.reused, unsent=unsent, response=response,
+        )
         self.loop.path.take_exchange(
-            self, self.release(), data, self.request_id[:self.request_id_size], self.begun,
-            route, pool, server, candidates, link.release(), link.opened_at, self.reused, unsent, response,
+            self, self.release(), data, unanswered, link.release(), link.opened_at
         )
         return 0
 
@@ -677,6 +691,7 @@ cdef class Client(Asking):
     def abort(self, reset=False):
         """Break the connection."""
         if self.fd < 0:
+            self.aborted = True  # whoever takes it over breaks it
             return
         if self.server is not None:
             self.proxy.counters.aborted_by_client += 1
@@ -747,7 +762,7 @@ cdef inline msghdr _message(iovec* parts, int count) noexcept:
 
 
 cdef _value(const char* data, Span span):
-    return data[span.at:span.at + span.size] if span.size else None
+    return data[span.at:span.at + span.size] if span.at else None  # nothing begins with a field's value
 
 
 cdef list _claims(const char* data, const RequestHead* head):

@@ -3,7 +3,7 @@
 
 import os
 
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.errno cimport EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 
 from edge.compiled.loop cimport Watched
 from edge.compiled.sockets cimport *
@@ -38,11 +38,12 @@ cdef class Listening(Watched):
             length = sizeof(source)
             fd = accept4(self.fd, <sockaddr*>&source, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
-                if errno == ECONNABORTED or errno == EINTR:
-                    continue
-                if errno != EAGAIN:
-                    self.watch(0)
-                    self._path.cannot_accept(self, os.strerror(errno))
+                if errno == EAGAIN:
+                    return 0
+                if errno != EMFILE and errno != ENFILE and errno != ENOBUFS and errno != ENOMEM:
+                    continue  # it is about that one connection (accept(2))
+                self.watch(0)
+                self._path.cannot_accept(self, os.strerror(errno))
                 return 0
             came_from = _address(<sockaddr*>&source, length)
             length = sizeof(destination)

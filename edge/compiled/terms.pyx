@@ -10,8 +10,8 @@ from libc.string cimport memcmp, memcpy
 from gslb.balancing import KeyKind
 
 cdef enum:
-    MOST_KEY = 512
-    MOST_REMEMBERED = 1024  # hosts, and beginnings of paths of each; they may be anybody's inventions
+    MOST_KEY = 256
+    MOST_REMEMBERED = 4096  # hosts and beginnings of paths, which may be anybody's inventions
 
 
 cdef class Way:
@@ -72,9 +72,8 @@ cdef class Terms:
         all there are.
         """
         cdef char key[MOST_KEY]
-        cdef size_t at = 0, looked_at = 0
+        cdef size_t host_size = len(host), looked_at = 0, size
         cdef int slashes = 0
-        cdef dict of_host
         cdef bytes name
         while looked_at < path_size:
             if path[looked_at] == c"/":
@@ -84,20 +83,21 @@ cdef class Terms:
             looked_at += 1
         if path_size == <size_t>len(self.health_path) and memcmp(path, <char*>self.health_path, path_size) == 0:
             return None
-        if method_size + 1 + looked_at > MOST_KEY:
+        size = method_size + 1 + host_size + looked_at
+        if size > MOST_KEY:
             return self.found(host, path[:path_size], method[:method_size])
         memcpy(key, method, method_size)
         key[method_size] = c" "
-        memcpy(key + method_size + 1, path, looked_at)
-        name = key[:method_size + 1 + looked_at]
-        of_host = self.remembered.get(host)
-        if of_host is None or len(of_host) > MOST_REMEMBERED:
-            if len(self.remembered) > MOST_REMEMBERED:
-                self.remembered.clear()
-            of_host = self.remembered[host] = {}
-        way = of_host.get(name, self)
-        if way is self:
-            way = of_host[name] = self.found(host, path[:path_size], method[:method_size])
+        memcpy(key + method_size + 1, <char*>host, host_size)
+        memcpy(key + method_size + 1 + host_size, path, looked_at)
+        name = key[:size]
+        way = self.remembered.get(name)
+        if way is None:
+            way = self.found(host, path[:path_size], method[:method_size])
+            if way is not None:
+                if len(self.remembered) >= MOST_REMEMBERED:
+                    self.remembered.clear()
+                self.remembered[name] = way
         return <Way>way
 
     cdef Way found(self, bytes host, bytes path, bytes method):

@@ -1,4 +1,4 @@
-"""Accepts connections that begin with a PROXY header, which must be read before TLS or HTTP begins."""
+"""Accepts connections that begin with a PROXY header or with TLS, so many at once and no more."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from edge.proxy import transports
 from edge.proxy_protocol import NEED_DATA, ProxyHeader, ProxyHeaderReader, ProxyProtocolError
 
 _MOST_AT_ONCE = 1024
-"""Connections whose header has not come yet; more wait in the kernel."""
+"""Connections whose header or TLS handshake is not complete; more wait in the kernel."""
 
 _LOOK_AGAIN = 0.01  # seconds; only for a header that came in pieces
 _LONGEST = 4096 + 16
 
 
 class Acceptor:
-    """Of one listening socket. The header is looked at in the kernel's buffer and then taken from there, so
-    that not a byte behind it is missed by who comes next."""
+    """Of one listening socket. A PROXY header is looked at in the kernel's buffer and then taken from there,
+    so that not a byte behind it is missed by who comes next."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         listening: socket.socket,
-        connected: Callable[[ProxyHeader], asyncio.Protocol],
+        connected: Callable[[ProxyHeader | None], asyncio.Protocol],
         *,
-        trusts: Callable[[str], bool],
+        trusts: Callable[[str], bool] | None,
         context: ssl.SSLContext | None,
         timeout: float,
         shutdown_timeout: float,
         complain: Callable[..., None],
     ) -> None:
-        """connected: makes the protocol of a connection. trusts: whether the word of a peer's address counts.
+        """connected: makes the protocol of a connection. trusts: whether the word of a peer's address counts;
+        None where connections begin without a header.
 
         timeout: seconds for a header to come, and again for a TLS handshake. shutdown_timeout: seconds for a
         client to take what is left when TLS ends.
@@ -85,7 +86,7 @@ class Acceptor:
         peer: the address that it comes from.
         """
         # Anybody can write a header: who may not is closed before a byte is read.
-        if not self._trusts(peer):
+        if self._trusts is not None and not self._trusts(peer):
             accepted.close()
             self._complain("PROXY header of nobody trusted", peer=peer, listener=self._name)
             return False
@@ -97,9 +98,11 @@ class Acceptor:
     async def _introduce(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         handed_over = False
+        header: ProxyHeader | None = None
         try:
-            async with asyncio.timeout(self._timeout):
-                header = await self._header(accepted)
+            if self._trusts is not None:
+                async with asyncio.timeout(self._timeout):
+                    header = await self._header(accepted)
             handed_over = True
             await transports.accepted(
                 self._loop,

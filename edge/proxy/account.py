@@ -23,6 +23,7 @@ class Account:
     """
 
     __slots__ = (
+        "_counted",
         "_head",
         "_own_id",
         "_peer",
@@ -38,8 +39,10 @@ class Account:
         "way",
     )
 
-    def __init__(self, proxy: Proxy, peer: Peer, head: RequestHead | None) -> None:
-        """head: None for a request that could not be read."""
+    def __init__(self, proxy: Proxy, peer: Peer, head: RequestHead | None, *, counted: bool = False) -> None:
+        """head: None for a request that could not be read. counted: whether the edge counts it already, and
+        what has come of its body."""
+        self._counted = counted
         self._proxy = proxy
         self._peer = peer
         self._head = head
@@ -53,8 +56,9 @@ class Account:
         self.way: Going | None = None
         self.retrying = False
         self.closed = False
-        proxy.counters.requests += 1
-        proxy.counters.in_flight += 1
+        if not counted:
+            proxy.counters.requests += 1
+            proxy.counters.in_flight += 1
 
     @property
     def request_id(self) -> bytes:
@@ -68,7 +72,8 @@ class Account:
     def received(self, count: int) -> None:
         """Bytes of the request's body have come."""
         self.bytes_in += count
-        self._proxy.counters.bytes_in += count
+        if not self._counted:
+            self._proxy.counters.bytes_in += count
 
     def sent(self, count: int) -> None:
         """Bytes of the response's body have come from the server."""

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from edge.access_lines import Ended
 from edge.compiled.client import Client
 from edge.compiled.listening import Listening
 from edge.compiled.loop import Loop
 from edge.compiled.terms import Terms
 from edge.http1.events import Field
-from edge.pool import PoolState, ServerState
 from edge.proxy.downstream import Downstream
 from edge.proxy.handed_over import HandedOver, Unanswered
 from edge.proxy.record import plain_entry
 from edge.proxy.transports import accepted, connected
 from edge.proxy.upstream import Upstream
-from gslb.fleet import Route
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Entrance, Peer
@@ -91,24 +88,8 @@ class CompiledPath:
         """data: what came of a request, or of several, which nobody has looked at."""
         self._run(self._connect_client(client, fd, HandedOver(client, data, None)))
 
-    def take_unreached(
-        self,
-        client: Client,
-        fd: int,
-        data: bytes,
-        request_id: bytes,
-        begun: float,
-        route: Route,
-        pool: PoolState,
-        server: ServerState,
-        candidates: Iterator[ServerState],
-        reason: str,
-        timed_out: bool,
-    ) -> None:
+    def take_unreached(self, client: Client, fd: int, data: bytes, unanswered: Unanswered) -> None:
         """The first request of `data` is at a server that cannot be connected to."""
-        unanswered = Unanswered(
-            request_id, begun, route, pool, server, candidates, reason=reason, timed_out=timed_out
-        )
         self._run(self._connect_client(client, fd, HandedOver(client, data, unanswered)))
 
     def take_exchange(
@@ -116,30 +97,11 @@ class CompiledPath:
         client: Client,
         fd: int,
         data: bytes,
-        request_id: bytes,
-        begun: float,
-        route: Route,
-        pool: PoolState,
-        server: ServerState,
-        candidates: Iterator[ServerState],
+        unanswered: Unanswered,
         server_fd: int,
         opened_at: float,
-        reused: bool,
-        unsent: bytes,
-        response: bytes,
     ) -> None:
-        """The first request of `data` was given to a server, all but `unsent`, and `response` came of it."""
-        unanswered = Unanswered(
-            request_id,
-            begun,
-            route,
-            pool,
-            server,
-            candidates,
-            reused=reused,
-            unsent=unsent,
-            response=response,
-        )
+        """The first request of `data` was given to a server. opened_at: of that connection, loop time."""
         handed = HandedOver(client, data, unanswered)
         self._run(self._connect_both(client, fd, handed, server_fd, opened_at))
 
@@ -161,21 +123,21 @@ class CompiledPath:
         downstream = Downstream(proxy, client.entrance, handed=handed)
         upstream = Upstream(unanswered.server, proxy.limits, now=opened_at, begun=downstream.go_on)
         connection = socket.socket(fileno=server_fd)
+        await self._client_transport(client, downstream, fd)
         try:
-            await self._client_transport(client, downstream, fd)
             await connected(proxy.loop, lambda: upstream, connection)
-        except BaseException:
-            connection.close()
-            unanswered.server.leave()
+        except OSError:
+            # Whether the server has got the request, nobody can find out any more.
             downstream.abort()
-            raise
+            downstream.go_on(None)
 
     async def _client_transport(self, client: Client, downstream: Downstream, fd: int) -> None:
+        """Should there be none for it, it is as if the client had left."""
         try:
             await accepted(self._proxy.loop, lambda: downstream, socket.socket(fileno=fd))
-        except BaseException:
+        except OSError:
+            downstream.connection_lost(None)
             self._proxy.forget(client)
-            raise
 
     # And back.
 
@@ -188,52 +150,8 @@ class CompiledPath:
 
     # What it tells at the end of a request.
 
-    def log(
-        self,
-        peer: Peer,
-        claims: list[Field],
-        *,
-        method: bytes,
-        target: bytes,
-        host: bytes,
-        referer: bytes | None,
-        agent: bytes | None,
-        authorization: bytes | None,
-        request_id: bytes,
-        status: int,
-        sent: int,
-        received: int,
-        first_byte: float | None,
-        total: float,
-        pool: str,
-        server: str,
-        ended: Ended,
-    ) -> None:
-        """One line of the access log. claims: the fields that tell of the client."""
-        log = self._proxy.access_log
-        if log is None:
-            return
-        log.write(
-            plain_entry(
-                peer,
-                claims,
-                now=log.now(),
-                total=total,
-                first_byte=first_byte,
-                method=method,
-                target=target,
-                host=host,
-                referer=referer,
-                agent=agent,
-                authorization=authorization,
-                request_id=request_id,
-                status=status,
-                sent=sent,
-                received=received,
-                region=self._proxy.region,
-                edge=self._proxy.edge.name,
-                pool=pool,
-                server=server,
-                ended=ended,
-            )
-        )
+    def log(self, peer: Peer, claims: list[Field], **known: Any) -> None:
+        """One line of the access log. claims, known: as `plain_entry` wants them."""
+        log, edge = self._proxy.access_log, self._proxy.edge
+        if log is not None:
+            log.write(plain_entry(peer, claims, now=log.now(), region=edge.region, edge=edge.name, **known))

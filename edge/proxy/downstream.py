@@ -98,6 +98,9 @@ class Downstream(asyncio.Protocol):
         self._resumed: Unanswered | None = None
         self._since = proxy.time()
         self.write_paused = False
+        if handed is not None:
+            self.peer = handed.client.peer
+            self._reader.receive(handed.data)
 
     # The transport's side.
 
@@ -106,9 +109,7 @@ class Downstream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         if self._handed is not None:
-            self.peer = self._handed.client.peer
             self._proxy.replace(self._handed.client, self)
-            self._reader.receive(self._handed.data)
             return
         self.peer = self._entrance.peer(self._transport, self._header)
         refused = self._proxy.admit(self)
@@ -198,21 +199,31 @@ class Downstream(asyncio.Protocol):
         """Take the connection over. upstream: where the request without an answer was sent, if it was."""
         handed, self._handed = self._handed, None
         assert handed is not None
+        if handed.client.aborted:
+            self.abort()
         self._advancing = False
         unanswered = handed.unanswered
         if unanswered is None:
             self._advance()
             return
         self._resumed = unanswered
-        self._advance()
-        exchange, self._resumed = self._exchange, None
-        if exchange is not None:
-            exchange.go_on(unanswered, upstream)
-            return
-        # The client has left in between.
-        unanswered.server.leave()
-        if upstream is not None:
+        if self._deaf:
+            self._account_for(unanswered)
+        else:
+            self._advance()
+        if self._exchange is not None:
+            self._exchange.go_on(unanswered, upstream)
+        elif upstream is not None:
             upstream.close()
+
+    def _account_for(self, unanswered: Unanswered) -> None:
+        """The client has left in between, and its request ends as any does whose client leaves."""
+        head = self._reader.next_event()
+        assert isinstance(head, RequestHead)
+        self._begin(head)
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        exchange.client_gone()
 
     def _give_back(self) -> None:
         """Nothing is under way: plain requests that come now are the compiled path's again."""
@@ -224,8 +235,12 @@ class Downstream(asyncio.Protocol):
         connection = self._transport.get_extra_info("socket")
         if connection is None:
             return
+        try:
+            fd = os.dup(connection.fileno())
+        except OSError:
+            return  # no descriptor is left for it
         self._deaf = self._lost = True
-        path.take_back(self, self._entrance, os.dup(connection.fileno()))
+        path.take_back(self, self._entrance, fd)
         self._transport.abort()  # closes this descriptor of the connection, not the connection
 
     def tunnel_with(self, tunnel: Tunnel) -> None:
@@ -312,6 +327,8 @@ class Downstream(asyncio.Protocol):
         elif waited > settings.idle_timeout:
             self._deaf = True
             self._close()
+        elif self._proxy.leaving and self.asked:
+            self._close_gently()  # the end of its last response has only just gone out
 
     # How requests come in.
 
@@ -364,9 +381,12 @@ class Downstream(asyncio.Protocol):
         self._drained = 0
         self._left = head.length if head.framing is Framing.LENGTH else 0
         last = self.requests >= self._proxy.settings.max_requests_per_connection
-        self._exchange = exchange = Exchange(self._proxy, self, head, self._entrance, last=last)
-        if self._resumed is not None:
-            exchange.resume(self._resumed)
+        resumed, self._resumed = self._resumed, None
+        self._exchange = exchange = Exchange(
+            self._proxy, self, head, self._entrance, last=last, counted=resumed is not None
+        )
+        if resumed is not None:
+            exchange.resume(resumed)
         else:
             exchange.start()
 

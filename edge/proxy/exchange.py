@@ -62,9 +62,19 @@ class Exchange:
     )
 
     def __init__(
-        self, proxy: Proxy, client: Client, head: RequestHead | None, entrance: Entrance, *, last: bool
+        self,
+        proxy: Proxy,
+        client: Client,
+        head: RequestHead | None,
+        entrance: Entrance,
+        *,
+        last: bool,
+        counted: bool = False,
     ) -> None:
-        """head: None for a request that could not be read. last: the connection takes no other after it."""
+        """head: None for a request that could not be read. last: the connection takes no other after it.
+
+        counted: whether it is counted already, and only taken over.
+        """
         self._proxy = proxy
         self._client = client
         self._entrance = entrance
@@ -77,7 +87,7 @@ class Exchange:
         self.method = head.method if head is not None else b""
         self.upload: Upload | None = None
         self._download = Download(head.minor if head is not None else 1)
-        self._account = account = Account(proxy, client.peer, head)
+        self._account = account = Account(proxy, client.peer, head, counted=counted)
         self._reach: Reach | None = None
         self._upstream: Upstream | None = None
         self._progress = account.begun
@@ -141,6 +151,7 @@ class Exchange:
         self._reach.resume(
             unanswered.server, unanswered.candidates, unanswered.begun, reused=unanswered.reused
         )
+        self._progress = unanswered.since
 
     def go_on(self, unanswered: Unanswered, upstream: Upstream | None) -> None:
         """Wait for the response on `upstream`, or look for another server when there is no connection."""
@@ -159,6 +170,7 @@ class Exchange:
             upstream.write(unanswered.unsent)
         if unanswered.response:
             upstream.data_received(unanswered.response)
+            self._progress = unanswered.since  # that has not come just now
 
     def _use(self, route: Route) -> None:
         self._timeouts = route.timeouts or self._timeouts

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 class Unanswered:
     """A request that is at a server already, which counts it as one of those in flight.
 
-    request_id: that the server was told. begun: loop time. route, pool: of the request. candidates: further
-    servers, in the order of the pool's method. reused: whether its connection was an idle one. unsent: what
-    the server has not taken of it yet. response: what came back so far. reason: why there is no connection
-    to the server; empty if there is one. timed_out: whether it took too long.
+    request_id: that the server was told. begun, since: loop time of its beginning, and when anything moved
+    last. route, pool: of the request. candidates: further servers, in the order of the pool's method. reused:
+    whether its connection was an idle one. unsent: what the server has not taken of it yet. response: what
+    came back so far. reason: why there is no connection to the server; empty if there is one. timed_out:
+    whether it took too long.
     """
 
     request_id: bytes
     begun: float
+    since: float
     route: Route
     pool: PoolState
     server: ServerState

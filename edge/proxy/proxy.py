@@ -274,10 +274,18 @@ class Proxy:
         self.pools.close_idle()
 
 
-def _compiled_path(proxy: Proxy) -> CompiledPath | None:
-    """None where its modules were not built: then the general path serves everything."""
+def has_compiled_path() -> bool:
+    """Whether its modules were built; else the general path serves everything."""
     try:
-        from edge.proxy.compiled_path import CompiledPath
+        import edge.proxy.compiled_path  # noqa: F401
     except ModuleNotFoundError:
+        return False
+    return True
+
+
+def _compiled_path(proxy: Proxy) -> CompiledPath | None:
+    if not has_compiled_path():
         return None
+    from edge.proxy.compiled_path import CompiledPath
+
     return CompiledPath(proxy)

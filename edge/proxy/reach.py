@@ -200,7 +200,7 @@ class Reach:
                 idle.close()
             elif (fd := idle.surrender()) >= 0:
                 self.reused = True
-                self._connecting = self._proxy.loop.create_task(self._take(server, fd, idle.opened_at))
+                self._take(server, socket.socket(fileno=fd), idle.opened_at)
                 return
         self._connect(server)
 
@@ -208,14 +208,19 @@ class Reach:
         self.reused = False
         self._connecting = self._proxy.loop.create_task(self._open(server))
 
-    async def _take(self, server: ServerState, fd: int, opened_at: float) -> None:
+    def _take(self, server: ServerState, idle: socket.socket, opened_at: float) -> None:
         """Go on with an idle connection of the compiled path's, or with a new one if it is lost meanwhile."""
+        self._connecting = task = self._proxy.loop.create_task(self._go_on(server, idle, opened_at))
+        # A task that is cancelled before its first step closes nothing.
+        task.add_done_callback(lambda task: idle.close() if task.cancelled() else None)
+
+    async def _go_on(self, server: ServerState, idle: socket.socket, opened_at: float) -> None:
         proxy = self._proxy
         try:
             upstream = await connected(
                 proxy.loop,
                 lambda: Upstream(server, proxy.limits, now=opened_at, begun=lambda upstream: None),
-                socket.socket(fileno=fd),
+                idle,
             )
         except OSError:
             self._connect(server)

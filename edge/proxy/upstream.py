@@ -124,7 +124,11 @@ class Upstream(asyncio.Protocol):
         if connection is None or secured or self._transport.get_write_buffer_size():
             self.close()
             return -1
-        fd = os.dup(connection.fileno())
+        try:
+            fd = os.dup(connection.fileno())
+        except OSError:
+            self.close()
+            return -1
         self._closed = True
         self._transport.abort()  # closes this descriptor of the connection, not the connection
         return fd

@@ -90,7 +90,9 @@ class EdgeEntry(Entry):
         None,
         description="what DNS nodes probe: a socket, or sockets by address; default: `port` of each",
     )
-    admin: ListenText | None = Field(None, description="socket of its state and metrics; none when left out")
+    admin: ListenText | None = Field(
+        None, description="socket of its state, metrics and reloads; none when left out"
+    )
 
     @model_validator(mode="after")
     def _probes_its_own(self) -> Self:

@@ -13,6 +13,7 @@ import dns.flags
 import dns.message
 import pytest
 from fleets import NOW, authority, fleet
+from ports import free_port
 
 from gslb.clock import FakeClock
 from gslb.dns.responder import Responder
@@ -33,8 +34,8 @@ class Server:
 
     def __init__(self, limit: RateLimitSettings = LIMIT) -> None:
         self.responder = Responder(authority(fleet(rate_limit=limit)), FakeClock(NOW))
-        self.udp = UdpListener(SocketAddress("127.0.0.1", 0), self.responder)
-        address = SocketAddress("127.0.0.1", self.udp.port)
+        address = SocketAddress("127.0.0.1", free_port())
+        self.udp = UdpListener(address, self.responder)
         self.tcp = TcpListener(address, self.responder, TcpSettings())
 
     async def __aenter__(self) -> Server:

@@ -298,7 +298,7 @@ def with_good_cookie(pair: Twice, packet: bytes, source: str) -> bytes:
     return packet[:at] + length.to_bytes(2) + packet[at + 2 : -4] + cookie
 
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=150, deadline=None)
 
 
 @many

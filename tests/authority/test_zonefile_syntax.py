@@ -258,7 +258,7 @@ pieces = st.sampled_from([*WORDS.split(), "\n", "\n ", "\t", "\r", "\ufeff", "\x
 
 
 @given(st.lists(st.one_of(pieces, st.sampled_from(TYPES), st.text(max_size=4)), max_size=25))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_no_text_whatever_raises(words):
     records, problems = read_zone_text("$TTL 1\n@ " + " ".join(words), ORIGIN, file="f")
     assert all(problem.place.column for problem in problems)
@@ -269,7 +269,7 @@ def test_no_text_whatever_raises(words):
 
 
 @given(st.sampled_from(TYPES), st.binary(max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_no_generic_data_whatever_raises(rtype, wire):
     records, problems = read_zone_text(f"@ 1 {rtype} \\# {len(wire)} {wire.hex()}", ORIGIN, file="f")
     assert len(records) + len(problems) == 1

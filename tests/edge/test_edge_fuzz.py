@@ -150,7 +150,7 @@ def is_forwarded(sent: Read, seen: Read) -> bool:
     return whole and same and (sent.complete or not seen.complete)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(CLIENT, PLACES, st.booleans(), st.booleans())
 @example(WHOLE[2] + WHOLE[0], [60], True, False)
 @example(WHOLE[6] + b"any\0thing" + WHOLE[0], [5], False, True)
@@ -217,7 +217,7 @@ def first_final(data: bytes, method: bytes) -> Read | None:
         return None
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.tuples(st.sampled_from(ASKED), st.lists(ONE_RESPONSE, max_size=3)), min_size=1, max_size=3),
     st.booleans(),

@@ -38,7 +38,7 @@ def told(decision: Decision) -> tuple[object, ...]:
     )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(seeds)
 def test_no_change_of_a_region_that_was_not_looked_at_alters_an_answer(random):
     made = some_fleet(random)

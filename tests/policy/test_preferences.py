@@ -88,7 +88,7 @@ def share_that_counts(service: Service, who: Client) -> int:
     return who.share if service_consults(service).share else -1
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(seeds)
 def test_in_every_world_clients_of_one_order_get_one_answer(random):
     made, service, clients, _ = some_ranked(random)
@@ -101,7 +101,7 @@ def test_in_every_world_clients_of_one_order_get_one_answer(random):
         assert all(len(found) == 1 for found in answers.values())
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(seeds)
 def test_where_one_region_is_all_that_is_looked_at_clients_of_one_head_get_one_answer(random):
     made, service, clients, preferences = some_ranked(random)

@@ -1,4 +1,4 @@
-"""One conversation through an edge: what a client is told, what servers hear, and what the edge makes of it."""
+"""One conversation through an edge: what a client is told, what servers hear, what the edge counts."""
 
 from __future__ import annotations
 
@@ -180,8 +180,9 @@ class _Client:
         listening = asyncio.ensure_future(self._listen(reader))
         for number, step in enumerate(steps):
             for piece in step.pieces:
-                writer.write(piece)
-                await turns()
+                if not writer.is_closing():
+                    writer.write(piece)
+                    await turns()
             if step.waits:
                 await until(lambda wanted=number: self._ended or self._finals() > wanted)  # type: ignore[misc]
         async with asyncio.timeout(10):
