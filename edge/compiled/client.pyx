@@ -196,7 +196,6 @@ cdef class Client(Asking):
         cdef Terms terms = <Terms>self.loop.terms
         cdef Link link = None
         cdef list idle
-        cdef Py_ssize_t at
         cdef bytes where
         candidates = self.way.pool.candidates(address)
         for server in candidates:
@@ -568,12 +567,13 @@ cdef class Client(Asking):
         self.candidates = None
         pool = self.way.pool
         self.loop.in_flight -= 1
-        if self.proxy.access_log is not None:
-            self._log(server, pool, ended)
         self.way = None
+        # Before anything that could fail: a request that stayed there would take somebody's place for ever.
         server.leave()
         if pool.waiting:
             pool.waiting.serve()
+        if self.proxy.access_log is not None:
+            self._log(server, pool, ended)
         return 0
 
     def _log(self, server, pool, ended):
