@@ -25,6 +25,17 @@ from gslb.fleet_edge import ServerTls as ServerTls
 from gslb.fleet_edge import SocketAddress as SocketAddress
 from gslb.fleet_edge import Timeouts as Timeouts
 from gslb.fleet_edge import TlsSettings as TlsSettings
+from gslb.fleet_pool import ConcurrencyLimit as ConcurrencyLimit
+from gslb.fleet_pool import Ejection as Ejection
+from gslb.fleet_pool import Hedge as Hedge
+from gslb.fleet_pool import Mirror as Mirror
+from gslb.fleet_pool import Priority as Priority
+from gslb.fleet_pool import RateLimit as RateLimit
+from gslb.fleet_pool import SameSite as SameSite
+from gslb.fleet_pool import ServerMode as ServerMode
+from gslb.fleet_pool import SlowStart as SlowStart
+from gslb.fleet_pool import SpillOver as SpillOver
+from gslb.fleet_pool import Sticky as Sticky
 from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
 
 if TYPE_CHECKING:
@@ -60,6 +71,8 @@ class HealthCheck:
     """How often a target is probed and how many outcomes in a row flip it; `check` knows how.
 
     interval, timeout: seconds. rise, fall: successes (failures) in a row that make a target UP (DOWN).
+    fast_interval: seconds between probes while the verdict is in doubt; None: as always. jitter: the part of
+    itself, 0 to 1, by which an interval varies either way, so that observers do not march in step.
     """
 
     name: str
@@ -68,6 +81,8 @@ class HealthCheck:
     timeout: float = 2.0
     rise: int = 2
     fall: int = 3
+    fast_interval: float | None = None
+    jitter: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +111,7 @@ class Server:
     """One origin server of a pool in a region.
 
     backup: it serves only while no other server of the pool is usable. max_connections: in use at a time by
-    one process, None for as many as the pool says.
+    one process, None for as many as the pool says. mode: an operator's word.
     """
 
     region: str
@@ -105,6 +120,7 @@ class Server:
     weight: int = 1
     backup: bool = False
     max_connections: int | None = None
+    mode: ServerMode = ServerMode.READY
 
     @property
     def target(self) -> str:
@@ -143,6 +159,7 @@ class Pool:
     key: what requests that methods with hashes send to one server have in common.
     tls: how they are spoken to, None for plain TCP. proxy_protocol: the version of the PROXY header that
     begins every connection to them, None for none; such connections carry one client's requests only.
+    panic: below this share of usable servers, 0 to 1, all are used that are not in maintenance.
     """
 
     name: str
@@ -153,13 +170,19 @@ class Pool:
     tls: ServerTls | None = None
     proxy_protocol: int | None = None
     key: BalancingKey = field(default_factory=BalancingKey)
+    ejection: Ejection = Ejection()
+    panic: float = 0.0
+    slow_start: SlowStart = SlowStart()
+    sticky: Sticky | None = None
+    concurrency: ConcurrencyLimit = ConcurrencyLimit()
+    spill_over: SpillOver = SpillOver.OFF
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Host and path prefix (and methods; empty means all) to pool. `host` None matches every host.
 
-    timeouts, retries, max_body: its own; None: those of the edge.
+    timeouts, retries, max_body: its own; None: those of the edge. rate_limit, hedge, mirror: None for none.
     """
 
     host: str | None
@@ -169,6 +192,10 @@ class Route:
     timeouts: Timeouts | None = None
     retries: Retries | None = None
     max_body: int | None = None
+    rate_limit: RateLimit | None = None
+    priority: Priority = Priority.NORMAL
+    hedge: Hedge | None = None
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, slots=True)
