@@ -16,6 +16,9 @@ EVENTS = PREFIX + "events"
 CHANGES = PREFIX + "changes"
 """Pub/sub channel: each message is the key that changed."""
 
+LIMITERS = PREFIX + "limiters"
+"""Sorted set: processes that share rate limits, scored by when they were last heard (Redis's ms)."""
+
 EVENTS_KEPT = 10_000
 """About so many events are kept."""
 
@@ -23,6 +26,7 @@ _OBSERVATION = PREFIX + "observation:"
 _REPORT = PREFIX + "report:"
 _OVERRIDE = PREFIX + "override:"
 _VERDICT = PREFIX + "verdict:"
+_RATE = PREFIX + "rate:"
 
 GONE_AFTER_LEASES = 3
 """An observer silent for so many leases has left; its votes have lapsed long before."""
@@ -49,6 +53,12 @@ def override(region: str) -> str:
 def verdict(region: str) -> str:
     """Hash under a lease, for people: what the DNS nodes conclude about a region."""
     return _VERDICT + region
+
+
+def rate(limit: str) -> str:
+    """Sorted set, until it is all over: the clients of a rate limit that have less than their whole burst,
+    scored by when they have it again (Redis's ms)."""
+    return _RATE + limit
 
 
 def observation_of(key: str) -> tuple[str, str] | None:
