@@ -58,9 +58,7 @@ class Head:
         self.pools = Pools(fleet, fleet.regions[edge.region])
         self.counters = Counters()
         self._workers = workers
-        self._watching = Watching(
-            fleet, edge, clock, self.pools, self.counters, self.gather, self._tell_verdicts
-        )
+        self._watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
         self.configuration = Configuration(self)
         self._reserved = Reserved()
         self._share: HeadsShare | None = None
@@ -158,9 +156,9 @@ class Head:
         if self._share is not None:
             self._share.board.forget(number)
 
-    def _tell_verdicts(self) -> None:
+    def _tell(self) -> None:
         if self._share is not None:
-            self._share.tell()
+            self._share.tell(self._watching.known)
 
     async def take_up(self, fleet: Fleet, edge: Edge) -> None:
         """Have all workers go on with `fleet`; raises GslbError, and then nothing has changed.
@@ -202,7 +200,7 @@ class Head:
         """Share the fleet, whose descriptor is `parcel`, and the board with all workers."""
         share, before = self._share, self._parcel
         assert share is not None
-        share.tell()
+        share.tell(self._watching.known)
         self._parcel = parcel
         generation = share.board.generation
         self._supervisor.share(Shared(FLEET, generation, parcel))

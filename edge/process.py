@@ -35,7 +35,9 @@ class EdgeProcess:
         self.clock = clock
         self.ready = False
         self.front = Front(fleet, edge, clock, loop)
-        self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, lambda: None)
+        self.watching = Watching(
+            fleet, edge, clock, self.pools, self.counters, self.gather, self._know_neighbours
+        )
         self.configuration = Configuration(self)
         self._tasks = Tasks()
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
@@ -82,6 +84,9 @@ class EdgeProcess:
     @property
     def draining(self) -> bool:
         return self.proxy.draining
+
+    def _know_neighbours(self) -> None:
+        self.proxy.neighbours.known = self.watching.known
 
     def gather(self) -> None:
         """Pools and counters are this process's own, and always as they should be."""
