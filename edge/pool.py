@@ -32,7 +32,8 @@ class PoolState:
 
     context: for TLS to its servers, None for plain TCP; whoever makes the pool known sets it.
     concurrency: how many requests may be in flight. tokens: what cookies say of its servers. panics: whether
-    servers are used that checks speak against. Invariant: a server's `usable` is what `settle` made of all that is known by then.
+    servers are used that checks speak against. Invariant: a server's `usable` is what `settle` made of
+    all that is known by then.
     """
 
     __slots__ = (

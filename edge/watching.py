@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from edge.counters import Counters
-from edge.pool import Pools
 from edge.neighbours import spilling_pools
+from edge.pool import Pools
 from edge.report import make_report, read
 from edge.spill_over import Neighbourhood, neighbourhood
 from gslb.clock import Clock

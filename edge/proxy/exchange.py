@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from random import random
 from typing import TYPE_CHECKING
 
 from edge.access_lines import Ended
 from edge.balance.key import key_of
 from edge.health import region_health
+from edge.hedging import Hedging
 from edge.http1.errors import ProtocolError
 from edge.http1.events import Framing, RequestHead, ResponseHead, Trailers
 from edge.path import PathError, normalise_path
@@ -26,6 +29,7 @@ from edge.proxy.headers import (
 from edge.proxy.patience import Overdue, overdue
 from edge.proxy.reach import NotReached, Reach, Wanted
 from edge.proxy.refusal import explanation, local_response
+from edge.proxy.second_try import SecondTry
 from edge.proxy.tunnel import Tunnel
 from edge.proxy.upload import Upload
 from edge.proxy.upstream import Upstream
@@ -55,6 +59,7 @@ class Exchange:
         "_continued",
         "_download",
         "_entrance",
+        "_hedging",
         "_keep_alive",
         "_last",
         "_most",
@@ -62,6 +67,9 @@ class Exchange:
         "_proxy",
         "_reach",
         "_retries",
+        "_route",
+        "_second",
+        "_second_due",
         "_settings",
         "_timeouts",
         "_upstream",
@@ -102,6 +110,10 @@ class Exchange:
         self._progress = account.begun
         self._continued = False  # the server has asked for the body that Expect held back
         self._keep_alive = False
+        self._route: Route | None = None
+        self._hedging: Hedging | None = None
+        self._second: SecondTry | None = None
+        self._second_due: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
@@ -185,6 +197,9 @@ class Exchange:
             self._progress = unanswered.since  # that has not come just now
 
     def _use(self, route: Route) -> None:
+        self._route = route
+        if route.hedge is not None and self.method in _IDEMPOTENT:
+            self._hedging = self._proxy.hedging.get(route)
         self._timeouts = route.timeouts or self._timeouts
         self._retries = route.retries or self._retries
         self._most = route.max_body if route.max_body is not None else self._settings.max_body
@@ -262,10 +277,21 @@ class Exchange:
         if self._client.write_paused:
             upstream.pause_reading()
         self._progress = self._proxy.time()
-        proxy, server = self._proxy, self._server()
+        self._send(self._head_for(self._server()))
+        if self._hedging is not None and self._second_due is None:
+            self._hedging.begun()
+            delay = self._hedging.delay
+            if delay is not None:
+                self._second_due = self._proxy.loop.call_later(delay, self._try_beside)
+
+    def _head_for(self, server: ServerState) -> bytes:
+        head, way, proxy, pool = self.head, self._account.way, self._proxy, self._account.pool
+        assert head is not None
+        assert way is not None
+        assert pool is not None
         spilled = proxy.region.encode() if proxy.is_neighbour(server) else b""
         fallback_host = pool.name.encode()
-        self._send(server_head(head, way, via=proxy.via, fallback_host=fallback_host, spilled_from=spilled))
+        return server_head(head, way, via=proxy.via, fallback_host=fallback_host, spilled_from=spilled)
 
     def _send(self, before: bytes = b"") -> None:
         """Write `before` and whatever has come of the request's body to the server."""
@@ -300,6 +326,7 @@ class Exchange:
         """The request has come whole."""
         if self.upload is not None:
             self.upload.end(request_trailers(trailers))
+            self._copy()
             self._send()
 
     def server_writable(self) -> None:
@@ -321,6 +348,9 @@ class Exchange:
             server.failed(waited, answered=True)
             return False
         self._account.responded(head.status, server, waited)
+        self._drop_second()
+        if self._hedging is not None:
+            self._hedging.answered(waited)
         upload.settle()
         delimited = self._download.take_up(head)
         self._keep_alive = delimited and self._may_keep_alive()
@@ -439,6 +469,9 @@ class Exchange:
 
     def _tried(self, failure: Failure, status: int = 0) -> bool:
         """One try has failed. Whether another one is made; the connection of the first is closed then."""
+        if self._second is not None:
+            self._go_on_with(self._second)  # which is that other one already
+            return True
         head, reach, upload = self.head, self._reach, self.upload
         assert head is not None
         assert reach is not None
@@ -567,6 +600,60 @@ class Exchange:
         self._drop_upstream()
         self._end(False, ended=whose, abort=True)
 
+    # A second try beside the first, and copies for others.
+
+    def _try_beside(self) -> None:
+        """The first server takes long: see who is quicker."""
+        reach, upload, hedging = self._reach, self.upload, self._hedging
+        assert reach is not None
+        assert upload is not None
+        assert hedging is not None
+        waits = self._upstream is not None and self._download.head is None and self._second is None
+        body = upload.whole() if waits and upload.done else None
+        if body is None or not reach.more_here or not hedging.may():
+            return
+        self._proxy.counters.hedged += 1
+        whole = body
+        self._second = SecondTry(self, lambda server: self._head_for(server) + whole)
+        self._second.start(reach)
+
+    def second_answers(self, head: ResponseHead) -> bool:
+        """The second try's server was quicker; whether its response is taken."""
+        second, first, waited = self._second, self._server(), self._waited()
+        assert second is not None
+        first.answered(waited)  # it would have taken longer still
+        self._go_on_with(second)
+        return self.response_started(head)
+
+    def second_failed(self) -> None:
+        """The second try came to nothing; the first goes on."""
+        self._drop_second()
+
+    def _go_on_with(self, second: SecondTry) -> None:
+        """Give up the first try for the second."""
+        self._drop_upstream()
+        if self._reach is not None:
+            self._reach.leave()
+        self._second = None
+        self._reach, self._upstream = second.take_over()
+        self._progress = self._proxy.time()
+
+    def _drop_second(self) -> None:
+        second, self._second = self._second, None
+        if second is not None:
+            second.give_up()
+
+    def _copy(self) -> None:
+        """Send a copy to another pool, if the route wants one of this request; it has come whole."""
+        route, head, way, upload, proxy = self._route, self.head, self._account.way, self.upload, self._proxy
+        if route is None or route.mirror is None or head is None or way is None or upload is None:
+            return
+        body = upload.whole()
+        if body is not None and random() < route.mirror.share:
+            pool = proxy.pools.by_name[route.mirror.pool]
+            wanted = Wanted(key_of(head, pool.pool.key, way.origin.address))
+            proxy.copies.send(pool, head, way, body, wanted, self._client.peer, self._timeouts)
+
     # Answers of the edge's own, and the end.
 
     def refuse(self, status: int, reason: str, *, retry_after: int | None = None) -> None:
@@ -620,6 +707,9 @@ class Exchange:
             return
         last, tries = (reach.last, reach.tried) if reach is not None else (None, 0)
         account.close(ended, server=last, tries=tries)
+        self._drop_second()
+        if self._second_due is not None:
+            self._second_due.cancel()
         if reach is not None:
             reach.leave()
         if lost:

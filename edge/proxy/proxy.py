@@ -16,22 +16,26 @@ import structlog
 from edge.access_log import AccessLog
 from edge.counters import Counters
 from edge.forwarded import TrustedProxies
+from edge.hedging import Hedging
 from edge.http1.date import date_line
 from edge.http1.limits import Limits
 from edge.neighbours import Neighbours
+from edge.per_route import PerRoute
 from edge.pool import Pools, PoolState
 from edge.proxy.complaints import Complaints
+from edge.proxy.copies import Copies
 from edge.proxy.downstream import Downstream
 from edge.proxy.entrance import Entrance, Peer
 from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
 from edge.proxy_protocol import ProxyHeader
+from edge.rate_limit import Buckets
 from edge.route import RouteTable
-from edge.route_rates import RouteRates
 from edge.server import ServerState
 from edge.serving import Serving, prepare
+from edge.shared_rate_limit import SharedBuckets
 from edge.tls.servers import expected_name
-from gslb.fleet import Edge, Fleet, Listener
+from gslb.fleet import Edge, Fleet, Listener, Route
 from gslb.fleet_edge import EdgeSettings
 
 if TYPE_CHECKING:
@@ -103,7 +107,9 @@ class Proxy:
         self.region = edge.region
         self.pools = pools
         self.neighbours = Neighbours()
-        self.rates = RouteRates()
+        self.rates: PerRoute[Buckets] = PerRoute(lambda route: route.rate_limit, _buckets)
+        self.hedging: PerRoute[Hedging] = PerRoute(lambda route: route.hedge, _hedging)
+        self.copies = Copies(self)
         self.access_log = access_log
         self.loop = loop
         self.time = loop.time
@@ -142,6 +148,7 @@ class Proxy:
         self.limits, self.trusted, self.routes = serving.limits, serving.trusted, serving.routes
         self.pools.secure(serving.contexts)
         self.rates.use(serving.fleet.routes)
+        self.hedging.use(serving.fleet.routes)
         self.neighbours.use(serving.fleet, serving.region, serving.locator, serving.peer_context, self.time())
         for entrance in self._entrances:
             entrance.use(serving.trusted, serving.settings.tls)
@@ -289,6 +296,17 @@ class Proxy:
             self.compiled.close()
         self.pools.close_idle()
         self.neighbours.close_idle()
+        self.copies.close()
+
+
+def _buckets(route: Route) -> Buckets:
+    assert route.rate_limit is not None
+    return SharedBuckets(route.rate_limit) if route.rate_limit.shared else Buckets(route.rate_limit)
+
+
+def _hedging(route: Route) -> Hedging:
+    assert route.hedge is not None
+    return Hedging(route.hedge)
 
 
 def has_compiled_path() -> bool:

@@ -123,10 +123,11 @@ class Reach:
     @property
     def more(self) -> bool:
         """Whether there is a server that was not tried yet."""
-        return self._more_here or self._elsewhere() is not None
+        return self.more_here or self._elsewhere() is not None
 
     @property
-    def _more_here(self) -> bool:
+    def more_here(self) -> bool:
+        """Whether one of them is this region's."""
         return any(server not in self._been for server in self._pool.in_turn())
 
     @property
@@ -147,7 +148,7 @@ class Reach:
         server = None
         if not busy:
             server = self._choose()
-            busy = server is None and self._more_here
+            busy = server is None and self.more_here
         if server is None and (not busy or self._wanted.spill_over is SpillOver.ON_SATURATION):
             server = self._elsewhere()
         if server is not None:
@@ -156,6 +157,14 @@ class Reach:
             self._seeker.not_reached(NotReached(self.tried, timed_out=timed_out))
         elif not self._pool.waiting.join(self, proxy.time()):
             self._seeker.not_reached(NotReached(self.tried, busy=True))
+
+    def beside(self, seeker: Seeker) -> Reach:
+        """Another, for a second try at the same time, at a server that this one has not been to."""
+        other = Reach(self._proxy, seeker, self._pool, self._wanted, self._peer, self._timeouts)
+        other._session = None
+        other._been = list(self._been)
+        other._candidates = self._candidates
+        return other
 
     def overflow(self) -> None:
         """The pool has as many requests in flight as it may: this one goes elsewhere, or nowhere."""
