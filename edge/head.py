@@ -59,6 +59,7 @@ class Head:
         self.counters = Counters()
         self._workers = workers
         self._watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
+        self._watching.processes = workers
         self.configuration = Configuration(self)
         self._reserved = Reserved()
         self._share: HeadsShare | None = None

@@ -161,7 +161,8 @@ class EdgeSettings:
     request's body. write_timeout: a client that takes nothing of its response. idle_timeout: between
     requests. tunnel_timeout: a connection that switched protocols and over which nothing comes.
     peer_tls: TLS to edges of other regions whose listeners speak it. trusted_proxies: whose word on the
-    client's address and scheme counts (X-Forwarded-For, Forwarded, the PROXY protocol). workers: processes that serve, None for one a core.
+    client's address and scheme counts (X-Forwarded-For, Forwarded, the PROXY protocol). workers: processes
+    that serve, None for one a core.
     """
 
     health_path: str = "/.gslb/health"
