@@ -10,7 +10,7 @@ COMPILED := $(wildcard gslb/dns/compiled/*.p?? edge/compiled/*.p??)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns bench-edge clean help
+.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns bench-edge pictures clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
 	@echo "make bench-dns   what an answer costs, beside gdnsd, Knot DNS and PowerDNS; BENCH_DNS='--rounds 3'"
 	@echo "make bench-edge  what a request costs, beside nginx, HAProxy, Envoy and Caddy; BENCH_EDGE='--rounds 3'"
+	@echo "make pictures    draw what docs/balancing.md shows: the methods on three simulated loads"
 	@echo "make clean       remove the virtual environment and what tools left"
 
 demo: $(VENV)/.demo
@@ -72,6 +73,14 @@ bench-dns: $(VENV)/.demo
 
 bench-edge: $(VENV)/.demo
 	@$(BIN)/python bench/edge/run.py $(BENCH_EDGE)
+
+# The seed is fixed: the same methods make the same pictures, byte by byte, with the same matplotlib.
+pictures: $(VENV)/.dev
+	@$(BIN)/gslb simulate pool --picture docs/pictures/even.svg --title "Ten servers, all alike, at 70 %"
+	@$(BIN)/gslb simulate pool --slow 1 --picture docs/pictures/slow.svg \
+	  --title "One of ten servers needs five times as long"
+	@$(BIN)/gslb simulate pool --failing 1 --picture docs/pictures/failing.svg \
+	  --title "One of ten servers fails at once"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -21,6 +21,7 @@ class Simulated:
     mean: float = 0.01
     fails: bool = False
     weight: int = 1
+    full_weight: int = 1
     usable: bool = True
     max_in_flight: float = inf
     load: float | None = None
