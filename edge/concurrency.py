@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, inf, log, sqrt
+from math import ceil, exp, inf, log, sqrt
 
 from gslb.fleet_pool import ConcurrencyLimit, Priority
 
@@ -105,7 +105,7 @@ class Concurrency:
     def admits(self, in_flight: int, priority: Priority) -> bool:
         """Whether one more may go beside so many; one always may where there are none."""
         limit = self.limit
-        return limit == inf or in_flight < 1 or in_flight + 1 <= limit * ROOM[priority] / 100
+        return limit == inf or in_flight < 1 or in_flight + 1 <= ceil(limit * ROOM[priority] / 100)
 
     def sample(self, seconds: float, in_flight: int, now: float) -> None:
         """A response that is no failure has begun, so long after its request had gone to a server.

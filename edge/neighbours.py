@@ -10,7 +10,7 @@ from typing import Any
 from edge.pool import PoolState
 from edge.server import ServerState
 from edge.spill_over import Neighbourhood, Ranking
-from gslb.fleet import Balancing, Edge, Fleet, Pool, Region, Server, SpillOver
+from gslb.fleet import Balancing, Edge, Ejection, Fleet, Pool, Region, Server, SpillOver
 from gslb.geo.locator import Locator
 from gslb.policy.base import Client
 from gslb.policy.share import share_of
@@ -66,7 +66,8 @@ class Neighbours:
             gone.retire()
 
     def _state(self, before: PoolState | None, region: Region, now: float) -> PoolState:
-        pool = Pool(f"edges of {region.name}", Balancing(), region.check)
+        # What a request's own host does to TLS must not take an edge from all others; DNS nodes watch it.
+        pool = Pool(f"edges of {region.name}", Balancing(), region.check, ejection=Ejection(errors=None))
         peers = dict.fromkeys(peer for edge in region.edges for peer in edge.peers)
         servers = tuple(Server(region.name, "", peer) for peer in peers)
         if before is None:
@@ -104,8 +105,16 @@ class Neighbours:
         """How to connect to one: more arguments for `create_connection`. host: the request's."""
         if server.name not in self._secured:
             return {}
-        name = self._name or host.decode("latin-1") or server.server.address.host
-        return {"ssl": self._context, "server_hostname": name}
+        name = self._name or host.decode("latin-1")
+        return {"ssl": self._context, "server_hostname": _sni(name) or server.server.address.host}
+
+
+def _sni(name: str) -> str:
+    """The name as TLS takes it; empty for one that it takes in no form."""
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:
+        return ""
 
 
 def _has_tls(edge: Edge, port: int) -> bool:

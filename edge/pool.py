@@ -19,7 +19,7 @@ from edge.services import Services
 from edge.sticky import Tokens, set_cookie
 from edge.usability import usable_servers
 from edge.waiting import Waiting
-from gslb.fleet import Fleet, Pool, Region, Server
+from gslb.fleet import Fleet, Pool, Region, Server, SpillOver
 from gslb.world import Verdict
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ class PoolState:
     def cookie(self, head: RequestHead, server: ServerState, *, secured: bool) -> bytes:
         """The field line that keeps a client at the server it got; empty where it knows. secured: by TLS."""
         sticky, tokens = self.pool.sticky, self.tokens
-        # One that is being left may keep whom it has, and gets nobody.
-        if sticky is None or tokens is None or not server.usable or tokens.read(head) == server.name:
+        # One that is being left may keep whom it has, and gets nobody. Whoever knows one that has merely no
+        # room now goes back there.
+        if sticky is None or tokens is None or not server.usable or self.session(head) is not None:
             return b""
         return set_cookie(tokens.token(server.name), sticky, secured=secured)
 
@@ -131,6 +132,8 @@ class PoolState:
                 server.start_slowly(now)
             server.usable = may
         self.warm(now)
+        if self.waiting and not any(usable) and self.pool.spill_over is not SpillOver.OFF:
+            self.waiting.expire(float("inf"))  # they go elsewhere
         if panics != self.panics:
             self.panics = panics
             if panics:

@@ -58,6 +58,12 @@ class Buckets:
         known[key] = (full_at if full_at > now else now) + self._spacing
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """What `take` has just admitted is to be counted by another call of it."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            self._full_at[key] = full_at - self._spacing
+
     def remaining(self, key: str, now: float) -> int:
         """How many requests of this key would be admitted now. now: loop time."""
         missing = max(0.0, self._full_at.get(key, now) - now)

@@ -70,6 +70,13 @@ class SharedBuckets(Buckets):
             self._note(key, now)
         return wait
 
+    def give_back(self, key: str) -> None:
+        super().give_back(key)
+        noted = self._admitted.get(key)
+        if noted is not None and noted.count:
+            noted.count -= 1
+            noted.full_at -= self._cost
+
     def _note(self, key: str, now: float) -> None:
         noted = self._admitted.get(key)
         if noted is not None:

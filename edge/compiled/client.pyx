@@ -174,6 +174,8 @@ cdef class Client(Asking):
         self.way = way
         if not self.choose(address):
             self.way = None
+            if way.rates is not None:
+                way.rates.give_back(address)  # it is counted where it is handed over to
             return self.hand_over()
         self.requests += 1
         self.loop.requests += 1

@@ -377,8 +377,8 @@ class Exchange:
         if proxy.is_neighbour(server):
             return marks + spilled_marks(head, proxy.region)
         marks += b"%bX-GSLB-Server: %b\r\n" % (proxy.region_mark, server.name.encode())
-        if account.pool is not None and account.pool.tokens is not None:
-            marks += account.pool.cookie(request, server, secured=self._entrance.listener.tls)
+        if account.pool is not None and account.pool.tokens is not None and account.way is not None:
+            marks += account.pool.cookie(request, server, secured=account.way.origin.scheme == "https")
         return marks
 
     def _may_keep_alive(self) -> bool:

@@ -142,7 +142,12 @@ class Reach:
         proxy = self._proxy
         # Refused connections cost nothing, so that every server may be tried; slow ones share two time-outs.
         if timed_out and proxy.time() - self._began >= 2 * self._timeouts.connect:
-            self._seeker.not_reached(NotReached(self.tried, timed_out=True))
+            # Another region's edge is worth one more, if there was none yet.
+            elsewhere = None if self._left_region else self._elsewhere()
+            if elsewhere is not None:
+                self._go_to(elsewhere)
+            else:
+                self._seeker.not_reached(NotReached(self.tried, timed_out=True))
             return
         busy = not called and not self._been and self._pool.waiting.due()
         server = None
@@ -217,7 +222,15 @@ class Reach:
         """Its turn in the queue has come."""
         self.next(called=True)
 
+    @property
+    def _left_region(self) -> bool:
+        return any(map(self._proxy.is_neighbour, self._been))
+
     def waited_in_vain(self) -> None:
+        server = None if self._pool.usable else self._elsewhere()
+        if server is not None:
+            self._go_to(server)
+            return
         self._seeker.not_reached(NotReached(self.tried, busy=True, waited=True))
 
     def resume(

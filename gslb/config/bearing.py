@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from gslb.balancing import BalancingKey, KeyKind
 from gslb.config.amounts import LongTime
@@ -107,6 +107,12 @@ def _parse_secret(value: object) -> Secret:
     return Secret(value.strip())
 
 
+def _lasting(seconds: int) -> int:
+    if not seconds:
+        raise WrongError("{value} is no time at all", "leave it out for a cookie of the browser's session")
+    return seconds
+
+
 class StickyEntry(Entry):
     """A cookie that keeps a client at its server."""
 
@@ -114,7 +120,9 @@ class StickyEntry(Entry):
     secret: Annotated[Secret, PlainValidator(_parse_secret), WithJsonSchema({"type": "string"})] = Field(
         description="signs it; 16 characters or more, the same for all edges; best from the environment"
     )
-    max_age: LongTime | None = Field(None, description="how long it lasts; default: as long as the browser")
+    max_age: Annotated[LongTime, AfterValidator(_lasting)] | None = Field(
+        None, description="how long it lasts; default: as long as the browser"
+    )
     same_site: SameSite = Field(
         SameSite.LAX, description="with which requests of other sites browsers send it (RFC 6265bis)"
     )
@@ -162,7 +170,11 @@ def _spill_over(value: object) -> object:
     return SpillOver.OFF if value is None or value is False else value
 
 
-SpillOverWord = Annotated[SpillOver, BeforeValidator(_spill_over)]
+SpillOverWord = Annotated[
+    SpillOver,
+    BeforeValidator(_spill_over),
+    WithJsonSchema({"enum": [*(each.value for each in SpillOver), False, None]}),
+]
 
 
 def _parse_key(value: object) -> BalancingKey | None:

@@ -104,7 +104,17 @@ def declaration(fleet: Fleet, zones: Zones | None = None, *, seal: Seal = hidden
         "pools": {name: write.item(_pool_beside(fleet.file, pool)) for name, pool in fleet.pools.items()},
         "routes": {
             " ".join((f"{route.host or '*'}{route.path}", *sorted(route.methods))): write.item(
-                route, only=("pool", "timeouts", "retries", "max_body")
+                route,
+                only=(
+                    "pool",
+                    "timeouts",
+                    "retries",
+                    "max_body",
+                    "rate_limit",
+                    "priority",
+                    "hedge",
+                    "mirror",
+                ),
             )
             for route in fleet.routes
         },

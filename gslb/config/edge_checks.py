@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from gslb.balancing import HASHING, BalancingKey, BalancingMethod
+from gslb.config.bearing_advice import advise_on_bearing
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
 from gslb.config.sections import Sections
@@ -75,6 +76,7 @@ def advise_on_proxying(findings: Findings, fleet: Fleet, sections: Sections) -> 
             hint = "list the networks of your own proxies only"
             message = "everybody may then say that a request comes from somebody else"
             findings.warn(("edge", "trusted_proxies", index), message, hint)
+    advise_on_bearing(findings, fleet, sections)
     for name, pool in fleet.pools.items():
         _advise_on_pool(findings, sections.paths["pools", name], pool, fleet)
         _advise_on_balancing(findings, sections.paths["pools", name], pool, fleet)

@@ -14,6 +14,7 @@ SECRETS: Mapping[KeyPath, frozenset[str]] = {
     ("dns", "keys"): frozenset({"algorithm", "secret"}),
     ("dns", "cookies"): frozenset({"enabled", "secrets"}),
     ("zones", "*", "transfers"): frozenset({"network", "key"}),
+    ("pools", "*", "sticky"): frozenset({"cookie", "secret", "max_age", "same_site", "secure"}),
     ("checks", "*", "headers"): frozenset(),
     ("checks", "*", "send"): frozenset(),
 }

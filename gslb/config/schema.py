@@ -35,6 +35,8 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
     "ListenerEntry": [{"type": "string", "examples": ["[::]:443"]}],
     "ServerTlsEntry": [{"type": "boolean"}, {"type": "null"}],
     "AccessLogEntry": [{"$ref": "#/$defs/AccessLogFormat"}, {"const": False}, {"type": "null"}],
+    "SlowStartEntry": [{"type": ["string", "number"], "examples": ["30s"]}],
+    "MirrorEntry": [{"type": "string", "description": "name of a pool"}],
     **{
         name: [{"type": "null"}]
         for name in (
@@ -44,6 +46,9 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
             "ConnectionsEntry",
             "QueueEntry",
             "TlsEntry",
+            "EjectionEntry",
+            "ConcurrencyEntry",
+            "HedgeEntry",
         )
     },
 }

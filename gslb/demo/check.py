@@ -13,6 +13,7 @@ import redis.exceptions
 
 from gslb.clock import SystemClock, iso
 from gslb.demo.client import ask
+from gslb.demo.load import Load
 from gslb.demo.tour import EUROPE, JAPAN
 from gslb.demo.world import DemoWorld
 from gslb.errors import GslbError
@@ -143,6 +144,61 @@ class Check:
         finally:
             await client.aclose()
 
+    async def a_killed_server_costs_no_request(self) -> None:
+        edge = await self._edge_of_london()
+        victims = [pair for pair in self.world.servers if pair[0].region == edge.region]
+        server, child = next(pair for pair in victims if pair[0].pool == self._pool_of("/products"))
+        with self._load(edge, "/products") as load:
+            await self._until(lambda: server.target in load.servers, "the server gets no request")
+            child.kill()
+            before = load.answered
+            await self._until(lambda: load.answered > before + 400, "requests are not answered")
+            await self.world.restart_ended()
+            load.servers.clear()
+            await self._until(lambda: server.target in load.servers, "the server gets no request any more")
+        self._none_failed(load, f"{server.target} killed and started again")
+
+    async def requests_spill_over_and_come_home(self) -> None:
+        edge = await self._edge_of_london()
+        pool = self._pool_of("/products")
+        with self._load(edge, "/products") as load:
+            await self._until(lambda: load.regions[edge.region] > 0, "the region does not answer")
+            for server, child in self.world.servers:
+                if (server.region, server.pool) == (edge.region, pool):
+                    child.kill()
+            began = time.monotonic()
+            await self._until(lambda: len(load.regions) > 1, "no request goes on to another region")
+            took = time.monotonic() - began
+            elsewhere = next(region for region in load.regions if region != edge.region)
+            await self.world.restart_ended()
+            load.regions.clear()
+            await self._until(lambda: load.regions[edge.region] > 50, "requests do not come home")
+        told = (
+            f"all of {edge.region}'s servers of {pool} killed: {elsewhere} answers after {took * 1000:.0f} ms"
+        )
+        self._none_failed(load, f"{told}, and they come home")
+
+    async def _edge_of_london(self) -> Edge:
+        return self.fleet.regions[await self.region_for(EUROPE)].edges[0]
+
+    def _pool_of(self, path: str) -> str:
+        return next(route.pool for route in self.fleet.routes if route.path == path)
+
+    def _load(self, edge: Edge, path: str) -> Load:
+        return Load(next(iter(edge.probe.values())), self.service, path)
+
+    async def _until(self, seen: Callable[[], bool], otherwise: str) -> None:
+        began = time.monotonic()
+        while not seen():
+            if time.monotonic() - began > _PATIENCE:
+                raise CheckError(otherwise)
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def _none_failed(self, load: Load, what: str) -> None:
+        if load.failures:
+            raise CheckError(f"{what}: {len(load.failures)} requests failed, the first: {load.failures[0]}")
+        self.say(f"  {what}: no request failed")
+
     async def a_region_dies_and_returns(self) -> None:
         home = await self.region_for(EUROPE)
         region = self.fleet.regions[home]
@@ -195,6 +251,8 @@ async def check_world(world: DemoWorld, say: Callable[[str], None]) -> bool:
         ("Requests reach the servers of that region", check.requests_reach_servers),
         ("A drained region gets no new clients", check.drain_moves_clients),
         ("Redis shows what is known", check.redis_is_readable),
+        ("A killed server costs no request", check.a_killed_server_costs_no_request),
+        ("Without a server, requests go on to the next region", check.requests_spill_over_and_come_home),
         ("A lost region's clients go to the next nearest", check.a_region_dies_and_returns),
         ("Without Redis, answers go on", check.redis_dies_and_no_answer_is_lost),
     ]

@@ -120,6 +120,7 @@ def _plan_edges(edges: tuple[Edge, ...], entries: Any, plan: Plan, free: Iterato
             entry["probe"] = {
                 str(address): str(bound.get(probe, probe)) for address, probe in edge.probe.items()
             }
+            entry["peer"] = str(bound.get(edge.peers[0], edge.peers[0]))
         if edge.admin is not None:
             entry["admin"] = str(_bindable(edge.admin, plan, free))
 

@@ -101,13 +101,15 @@ def test_settings_of_the_reference() -> None:
     fleet = load(REFERENCE, environment={})
     assert fleet.redis.url == Secret("redis://127.0.0.1:6390/0")
     assert fleet.redis.lease == 10.0
-    assert fleet.edge == EdgeSettings()
+    assert fleet.edge == EdgeSettings(trusted_proxies=(ip_network("127.0.0.0/8"),))
     assert fleet.networks() == (ip_network("198.18.0.0/15"),)
     assert fleet.geo.overrides[0].location.source == "override 198.18.0.0/15"
     assert fleet.geo.default.country == "US"
     assert fleet.geo.default.source == "default"
     assert fleet.dns.nodes["ns1"].listen == (SocketAddress("127.0.0.1", 5300),)
-    assert fleet.pools["cart"].method == Balancing(BalancingMethod.IP_HASH)
+    assert fleet.pools["media"].method == Balancing(BalancingMethod.WEIGHTED_ROUND_ROBIN)
+    assert fleet.pools["cart"].method.uses(BalancingMethod.IP_HASH)
+    assert fleet.pools["cart"].method.uses(BalancingMethod.LEAST_CONNECTIONS)
     assert fleet.pools["cart"].check.name == "origin"
     assert [route.host for route in fleet.routes][-2:] == ["api.shop.example", None]
 
