@@ -14,6 +14,7 @@ from edge.report import make_report, read
 from gslb.clock import Clock
 from gslb.fleet import Edge, Fleet
 from gslb.health.prober import Prober, Targets
+from gslb.store.server_changes import ServerChanges
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard
 from gslb.world import Observation
@@ -31,7 +32,7 @@ class Watching:
     """Of one edge, however many processes serve for it.
 
     pools: get the verdicts, and on_verdict is called when one has changed. counters: what reports are made
-    of. gather: called before either is read.
+    of. gather: called before either is read. changes: what operators have changed of the region's servers.
     """
 
     def __init__(
@@ -52,14 +53,25 @@ class Watching:
         self._gather = gather
         self._on_verdict = on_verdict
         epoch = int(clock.now() * 1000)
-        self.store = StateStore(fleet, edge.name, clock, epoch=epoch)
+        self.changes = ServerChanges(edge.region)
+        self.store = StateStore(fleet, edge.name, clock, epoch=epoch, servers=self.changes)
         self.prober = Prober(_targets(fleet, edge), edge.name, clock, self._observed, epoch)
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
-    async def start(self) -> None:
-        """Learn what can be learnt in `dns.initial_round` seconds."""
+    async def hear(self) -> None:
+        """Begin to share what is known, and hear what others know."""
         await self.store.start()
+
+    async def start(self, fleet: Fleet) -> None:
+        """Learn of the servers of `fleet` what can be learnt in `dns.initial_round` seconds."""
+        self._fleet = fleet
+        self.prober.use(_targets(fleet, self._edge))
         await self.prober.initial_round(self._fleet.dns.initial_round)
+
+    async def look_at(self, target: str, fleet: Fleet, edge: Edge) -> None:
+        """Probe one server that may be used some time, for at most `dns.initial_round` seconds."""
+        targets = {name: each for name, each in _targets(fleet, edge).items() if name == target}
+        await self.prober.first_look(targets, fleet.dns.initial_round)
 
     async def look_ahead(self, fleet: Fleet, edge: Edge) -> Ahead:
         """Probe what is new in `fleet`, for at most `dns.initial_round` seconds; nothing has changed yet."""
