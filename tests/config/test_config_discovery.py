@@ -14,7 +14,8 @@ from gslb.fleet import AddressRecords, ServersFile, ServiceRecords, SocketAddres
 
 LISTED = "servers: {web: [10.0.0.1:80]}"
 FOUND = (
-    "servers: {web: [10.0.0.1:80, {dns: Web.Internal., port: 81, weight: 2, backup: true, max_connections: 9}, "
+    "servers: {web: [10.0.0.1:80, "
+    "{dns: Web.Internal., port: 81, weight: 2, backup: true, max_connections: 9}, "
     "{srv: _http._tcp.web.internal}, {file: more.yaml}, {file: more.yaml}]}"
 )
 
