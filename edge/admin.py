@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 
 from edge.counters import LATENCY_BOUNDS, Counters, Latency
 from edge.health import region_health
-from edge.pool import Pools, PoolState, ServerState
+from edge.pool import Pools, PoolState
 from edge.reload import Configuration
+from edge.server import ServerState
 from gslb.admin.listener import admin_app
 from gslb.admin.reload import reload_metrics, reload_response
 from gslb.clock import Clock, iso

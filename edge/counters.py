@@ -26,7 +26,8 @@ class Counters:
 
     requests: taken on, whatever became of them; probes: those of them for the edge's own health, which
     count nowhere else. in_flight: taken on and not done. retrying: those of them that are not at their first
-    server any more. responses: by status, of servers and of the edge
+    server any more. spilled: sent to another region's edge. hedged: tried twice at once. mirrored,
+    mirrored_not: copies for other pools, and those that were not made. responses: by status, of servers and of the edge
     together; refusals: by status, of the edge alone. aborted: exchanges that ended without a complete
     response. bytes_in, bytes_out: bodies of requests and of responses.
     """
@@ -37,6 +38,10 @@ class Counters:
     retrying: int = 0
     errors: int = 0
     retries: int = 0
+    spilled: int = 0
+    hedged: int = 0
+    mirrored: int = 0
+    mirrored_not: int = 0
     connections: int = 0
     connections_refused: int = 0
     aborted_by_client: int = 0

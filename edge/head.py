@@ -59,9 +59,7 @@ class Head:
         self.pools = Pools(fleet, fleet.regions[edge.region])
         self.counters = Counters()
         self._workers = workers
-        self.watching = Watching(
-            fleet, edge, clock, self.pools, self.counters, self.gather, self._tell_verdicts
-        )
+        self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
         self.configuration = Configuration(self)
         self.live = LiveServers(self, self.watching.changes)
         self._reserved = Reserved()
@@ -162,9 +160,9 @@ class Head:
         if self._share is not None:
             self._share.board.forget(number)
 
-    def _tell_verdicts(self) -> None:
+    def _tell(self) -> None:
         if self._share is not None:
-            self._share.tell()
+            self._share.tell(self.watching.known)
 
     async def _learn(self) -> Fleet:
         """Find the servers there are, and how they are; what is to be served by."""
@@ -222,7 +220,7 @@ class Head:
         """Share the fleet, whose descriptor is `parcel`, and the board with all workers."""
         share, before = self._share, self._parcel
         assert share is not None
-        share.tell()
+        share.tell(self.watching.known)
         self._parcel = parcel
         generation = share.board.generation
         self._supervisor.share(Shared(FLEET, generation, parcel))

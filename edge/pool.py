@@ -1,226 +1,68 @@
-"""The running state of pools and servers: verdicts, requests in flight, counters, idle connections."""
+"""The running state of pools: which of their servers may get requests, in which order, and how many."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+import structlog
 
 from edge.balance import make_method
 from edge.balance.base import Method
-from edge.balance.peak_ewma import PeakEwma
+from edge.concurrency import Concurrency
 from edge.counters import Latency
+from edge.ejection import Ejections
+from edge.server import ServerState
+from edge.sticky import Tokens, set_cookie
+from edge.usability import usable_servers
 from edge.waiting import Waiting
 from gslb.fleet import Fleet, Pool, Region, Server
-from gslb.fleet_edge import Connections
 from gslb.world import Verdict
 
+if TYPE_CHECKING:
+    from edge.http1.events import RequestHead
 
-class IdleConnection(Protocol):
-    """A keep-alive connection to a server, as far as a pool has to know it. Times: of the loop.
-
-    usable: whether a request may be written to it. surrender: give its descriptor to the other path through
-    the edge; -1 if there is none any more.
-    """
-
-    idle_since: float
-    opened_at: float
-
-    @property
-    def usable(self) -> bool: ...
-
-    def surrender(self) -> int: ...
-
-    def close(self) -> None: ...
-
-
-class ServerState:
-    """One server at run time.
-
-    own: requests of this process that are at this server, or on their way to it, now, each on a connection
-    of its own. in_flight: those of all processes of the edge; what balancing goes by. max_in_flight: how many
-    of these it may have. load: share of its resources in use as it told last, 0 to 1; None: it tells none.
-    idle: connections waiting for use, the most recently used last, so that the surplus of a quiet hour ages
-    and goes. idle_elsewhere: how many other processes have.
-    """
-
-    __slots__ = (
-        "_column",
-        "_columns",
-        "_most",
-        "_row",
-        "_spoken_since",
-        "_times",
-        "backup",
-        "connect_failures",
-        "connections",
-        "failures",
-        "idle",
-        "idle_elsewhere",
-        "load",
-        "max_in_flight",
-        "name",
-        "opened",
-        "own",
-        "reason",
-        "requests",
-        "server",
-        "since",
-        "usable",
-        "verdict",
-        "weight",
-    )
-
-    def __init__(self, server: Server, connections: Connections) -> None:
-        self.name = str(server.address)
-        self.verdict = Verdict.UNKNOWN
-        self.reason = "not observed yet"
-        self.since = 0.0
-        self._spoken_since = float("-inf")  # connections from before speak otherwise than is wanted now
-        self._columns: tuple[memoryview[int], ...] = ()  # the others'
-        self._column: memoryview[int] | None = None  # where they see ours
-        self._row = 0
-        self._times = PeakEwma()
-        self.load: float | None = None
-        self.use(server, connections)
-        self.own = 0
-        self.idle_elsewhere = 0
-        self.requests = 0
-        self.failures = 0
-        self.connect_failures = 0
-        self.opened = 0
-        self.idle: list[IdleConnection] = []
-
-    def use(self, server: Server, connections: Connections) -> None:
-        """Go on as declared now: another weight, other bounds; what is known and counted stays."""
-        self.server = server
-        self.connections = connections
-        most = connections.most if server.max_connections is None else server.max_connections
-        self._most = float("inf") if most is None else most
-        self.weight = server.weight
-        self.backup = server.backup
-        self.usable = self.verdict is not Verdict.DOWN and server.weight > 0
-        self._bound()
-
-    def _bound(self) -> None:
-        # Every process that sends it requests may have so many there.
-        self.max_in_flight = self._most * max(1, len(self._columns) + (self._column is not None))
-
-    @property
-    def in_flight(self) -> int:
-        if not self._columns:
-            return self.own
-        row = self._row
-        return self.own + sum([column[row] for column in self._columns])
-
-    def enter(self) -> None:
-        """One more request goes there."""
-        self.own += 1
-        self.requests += 1
-        if self._column is not None:
-            self._column[self._row] = self.own
-
-    def leave(self) -> None:
-        """One request is there no more."""
-        self.own -= 1
-        if self._column is not None:
-            self._column[self._row] = self.own
-
-    def share(self, row: int, ours: memoryview[int] | None, others: tuple[memoryview[int], ...]) -> None:
-        """Count together with other processes. row: of each column. ours: None for who sends it nothing."""
-        self._row, self._column, self._columns = row, ours, others
-        self._bound()
-        if ours is not None:
-            ours[row] = self.own
-
-    def speak_anew(self, now: float) -> None:
-        """It is spoken to otherwise from now on (TLS, PROXY headers): no older connection is used again.
-
-        now: loop time.
-        """
-        self._spoken_since = now
-        self.close_idle()
-
-    def retire(self) -> None:
-        """It is declared no more: what is at it may end there, and nothing new comes."""
-        self.usable = False
-        self.share(0, None, ())
-        self.close_idle()
-
-    def judge(self, verdict: Verdict, reason: str, since: float) -> None:
-        """Take over a verdict: UNKNOWN is usable, DOWN is not and loses its idle connections."""
-        self.verdict, self.reason, self.since = verdict, reason, since
-        self.usable = verdict is not Verdict.DOWN and self.weight > 0
-        if verdict is Verdict.DOWN:
-            self.close_idle()
-
-    @property
-    def response_time(self) -> float | None:
-        """Seconds to the first byte, as it is to be expected now; None: not known yet."""
-        return self._times.at(monotonic())
-
-    def answered(self, seconds: float) -> None:
-        """The first byte of a response came so many seconds after the request had gone there."""
-        self._times.add(seconds, monotonic())
-
-    def failed(self, seconds: float) -> None:
-        """A request failed there, which counts as slow. seconds: that it waited, if no response came."""
-        self._times.fail(seconds, monotonic())
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it may get one more request of this process now."""
-        return self.own < self._most
-
-    def take_idle(self) -> IdleConnection | None:
-        """The most recently used idle connection."""
-        return self.idle.pop() if self.idle else None
-
-    def keep_idle(self, connection: IdleConnection, now: float) -> None:
-        """Keep a connection for later; or close it: the server is not usable, enough wait, it is too old."""
-        opened_at = connection.opened_at
-        young = now - opened_at < self.connections.max_age and opened_at >= self._spoken_since
-        if self.usable and young and len(self.idle) < self.connections.idle:
-            connection.idle_since = now
-            self.idle.append(connection)
-        else:
-            connection.close()
-
-    def forget_idle(self, connection: IdleConnection) -> None:
-        """A connection died while it waited."""
-        if connection in self.idle:
-            self.idle.remove(connection)
-
-    def expire_idle(self, now: float) -> None:
-        """Close connections that have been idle for too long."""
-        before = now - self.connections.idle_timeout
-        # They are in the order in which they became idle, the oldest first.
-        while self.idle and self.idle[0].idle_since < before:
-            self.idle.pop(0).close()
-
-    def close_idle(self) -> None:
-        waiting, self.idle = self.idle, []
-        for connection in waiting:
-            connection.close()
+_log = structlog.get_logger("edge")
 
 
 class PoolState:
     """One pool of this region at run time. waiting: requests for which no usable server has room.
 
     context: for TLS to its servers, None for plain TCP; whoever makes the pool known sets it.
+    concurrency: how many requests may be in flight. tokens: what cookies say of its servers. panics: whether
+    servers are used that checks speak against. Invariant: a server's `usable` is what `settle` made of
+    all that is known by then.
     """
 
-    __slots__ = ("context", "latency", "method", "name", "pool", "servers", "waiting")
+    __slots__ = (
+        "concurrency",
+        "context",
+        "ejections",
+        "latency",
+        "method",
+        "name",
+        "panics",
+        "pool",
+        "servers",
+        "tokens",
+        "waiting",
+    )
 
     def __init__(self, pool: Pool, servers: tuple[Server, ...]) -> None:
         self.pool = pool
         self.name = pool.name
         self.context: ssl.SSLContext | None = None
-        self.servers = tuple(ServerState(server, pool.connections) for server in servers)
+        self.panics = False
+        self.servers = tuple(ServerState(server, pool.connections, self) for server in servers)
         self.method: Method[ServerState] = make_method(pool.method, self.servers)
         self.latency = Latency()
         self.waiting = Waiting(pool.queue, self._has_room)
+        self.concurrency = Concurrency(pool.concurrency)
+        self.ejections = Ejections(pool.ejection, [server.name for server in self.servers], self._others)
+        self._take_standings()
+        self.settle(fresh=True)
 
     def use(self, pool: Pool, servers: tuple[Server, ...], now: float) -> None:
         """Go on as declared now, for those who come and those who wait. now: loop time.
@@ -234,7 +76,8 @@ class PoolState:
         for server in servers:
             state = before.pop(server.target, None)
             if state is None:
-                state = ServerState(server, pool.connections)
+                state = ServerState(server, pool.connections, self)
+                state.usable = False  # it comes into use below, and so starts slowly if they do
             else:
                 state.use(server, pool.connections)
                 if anew:
@@ -245,14 +88,110 @@ class PoolState:
         self.pool = pool
         self.servers = tuple(states)
         self.waiting.settings = pool.queue
+        self.concurrency.use(pool.concurrency)
+        self.ejections.use(pool.ejection, [server.name for server in self.servers], now)
+        self._take_standings()
+        self.settle()
         if pool.method != was.method or servers != declared:
             self.method = make_method(pool.method, self.servers)
+
+    def _take_standings(self) -> None:
+        sticky, names = self.pool.sticky, [server.name for server in self.servers]
+        self.tokens = Tokens(sticky, self.name, names) if sticky is not None else None
+        for server in self.servers:
+            server.standing = self.ejections.standings[server.name]
+
+    def session(self, head: RequestHead) -> ServerState | None:
+        """The server that a request's cookie names, if it still takes those that know it."""
+        name = self.tokens.read(head) if self.tokens is not None else None
+        return next((each for each in self.servers if each.name == name and each.keeps_sessions), None)
+
+    def cookie(self, head: RequestHead, server: ServerState, *, secured: bool) -> bytes:
+        """The field line that keeps a client at the server it got; empty where it knows. secured: by TLS."""
+        sticky, tokens = self.pool.sticky, self.tokens
+        # One that is being left may keep whom it has, and gets nobody.
+        if sticky is None or tokens is None or not server.usable or tokens.read(head) == server.name:
+            return b""
+        return set_cookie(tokens.token(server.name), sticky, secured=secured)
 
     def retire(self) -> None:
         """It is declared no more; nobody waits in vain any longer than need be."""
         for server in self.servers:
             server.retire()
         self.waiting.expire(float("inf"))
+
+    def settle(self, *, fresh: bool = False) -> None:
+        """Decide anew which servers may get requests. fresh: nobody has used them before."""
+        usable, panics = usable_servers(self.servers, self.pool.panic)
+        slowly = self.pool.slow_start.time > 0 and not fresh
+        now = monotonic()
+        for server, may in zip(self.servers, usable, strict=True):
+            if may and not server.usable and slowly:
+                server.start_slowly(now)
+            server.usable = may
+        self.warm(now)
+        if panics != self.panics:
+            self.panics = panics
+            if panics:
+                text = "too few servers are usable: all are used, whatever checks say"
+                _log.warning(text, pool=self.name, usable=self.fit, servers=len(self.servers))
+            else:
+                _log.info("enough servers are usable again", pool=self.name, usable=self.fit)
+
+    def warm(self, now: float) -> None:
+        """Let those that start slowly have their share by now (loop time)."""
+        time, least = self.pool.slow_start.time, self.pool.slow_start.least
+        for server in self.servers:
+            server.warm(now, time, least)
+
+    def request_failed(self, server: ServerState, *, answered: bool) -> None:
+        """What its failures say of a server."""
+        if self.ejections.failed(server.name, monotonic(), answered=answered):
+            self._say_ejected(server)
+            self.settle()
+
+    def _say_ejected(self, server: ServerState) -> None:
+        ejected = server.standing.ejected
+        if ejected is not None:
+            seconds = round(ejected.until - monotonic(), 1)
+            _log.warning(
+                "server ejected", server=server.server.target, reason=ejected.reason, seconds=seconds
+            )
+
+    def _others(self, name: str) -> int:
+        """How many servers could take over from this one."""
+        return sum(server.fit and server.name != name and not server.backup for server in self.servers)
+
+    def judge_by_requests(self, now: float) -> None:
+        """Eject whose requests fail more than others', and readmit whose time is over. now: loop time."""
+        ejections = self.ejections
+        back = ejections.ended(now) if ejections.ejected else ()
+        gone: tuple[str, ...] = ()
+        if now >= ejections.compares_at:
+            gone = ejections.compare(
+                now,
+                {
+                    server.name: (server.requests - server.own, server.failures + server.connect_failures)
+                    for server in self.servers
+                },
+            )
+        if not back and not gone:
+            return
+        for server in self.servers:
+            if server.name in gone:
+                self._say_ejected(server)
+            elif server.name in back:
+                _log.info("server readmitted", server=server.server.target)
+        self.settle()
+        self.waiting.serve()
+
+    def expire(self, now: float) -> None:
+        """End what has lasted too long: idle connections, waiting, ejections, slow starts. now: loop time."""
+        self.waiting.expire(now)
+        self.judge_by_requests(now)
+        self.warm(now)
+        for server in self.servers:
+            server.expire_idle(now)
 
     def _has_room(self) -> bool:
         return any(server.has_room for server in self.in_turn())
@@ -272,6 +211,11 @@ class PoolState:
         return sum(server.usable for server in self.servers)
 
     @property
+    def fit(self) -> int:
+        """How many of them would, if it were not for panic."""
+        return sum(server.fit for server in self.servers)
+
+    @property
     def healthy(self) -> int:
         """How many servers are known to be UP."""
         return sum(server.verdict is Verdict.UP for server in self.servers)
@@ -279,6 +223,11 @@ class PoolState:
     @property
     def in_flight(self) -> int:
         return sum(server.in_flight for server in self.servers)
+
+    @property
+    def own(self) -> int:
+        """Of this process alone."""
+        return sum([server.own for server in self.servers])
 
 
 class Pools:
@@ -334,11 +283,9 @@ class Pools:
         self.by_name[state.server.pool].waiting.serve()
 
     def expire(self, now: float) -> None:
-        """End what has lasted too long: idle connections, and waiting. now: loop time."""
+        """As `PoolState.expire`. now: loop time."""
         for pool in self:
-            pool.waiting.expire(now)
-            for server in pool.servers:
-                server.expire_idle(now)
+            pool.expire(now)
 
     def close_idle(self) -> None:
         for server in self.servers.values():

@@ -39,7 +39,9 @@ class EdgeProcess:
         self.clock = clock
         self.ready = False
         self.front = Front(fleet, edge, clock, loop)
-        self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, lambda: None)
+        self.watching = Watching(
+            fleet, edge, clock, self.pools, self.counters, self.gather, self._know_neighbours
+        )
         self.configuration = Configuration(self)
         self.live = LiveServers(self, self.watching.changes)
         self._tasks = Tasks()
@@ -87,6 +89,9 @@ class EdgeProcess:
     @property
     def draining(self) -> bool:
         return self.proxy.draining
+
+    def _know_neighbours(self) -> None:
+        self.proxy.neighbours.known = self.watching.known
 
     def gather(self) -> None:
         """Pools and counters are this process's own, and always as they should be."""

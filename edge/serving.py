@@ -5,20 +5,26 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edge.forwarded import TrustedProxies
 from edge.http1.limits import DEFAULT_LIMITS, Limits
+from edge.neighbours import spilling_pools
 from edge.route import RouteTable
 from edge.tls.servers import context_to_servers
-from gslb.fleet import Edge, Fleet, Region
+from gslb.fleet import Edge, Fleet, GeoSettings, Region
 from gslb.fleet_edge import EdgeSettings
+from gslb.geo.location import IPNetwork
+from gslb.geo.locator import Locator
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
     """One reading of the fleet's file, for one edge.
 
-    contexts: for TLS to servers, by pool. shortest_limit: the shortest time that anything may take, seconds.
+    contexts: for TLS to servers, by pool. locator, peer_context: to find other regions' edges by, and for
+    TLS to them; None if no pool spills over. shortest_limit: the shortest time that anything may take,
+    seconds.
     """
 
     fleet: Fleet
@@ -27,6 +33,8 @@ class Serving:
     trusted: TrustedProxies
     routes: RouteTable
     contexts: Mapping[str, ssl.SSLContext]
+    locator: Locator | None
+    peer_context: ssl.SSLContext | None
     shortest_limit: float
 
     @property
@@ -39,8 +47,10 @@ class Serving:
 
 
 def prepare(fleet: Fleet, edge: Edge) -> Serving:
-    """Compile what there is to compile. Reads files for TLS to servers; raises TlsError for a bad one."""
+    """Compile what there is to compile. Reads files for TLS to servers, and databases where pools
+    spill over; raises GslbError for a bad one."""
     settings = fleet.edge
+    spills = bool(spilling_pools(fleet))
     return Serving(
         fleet,
         edge,
@@ -53,8 +63,16 @@ def prepare(fleet: Fleet, edge: Edge) -> Serving:
         TrustedProxies(settings.trusted_proxies),
         RouteTable(fleet.routes),
         {name: context_to_servers(pool.tls) for name, pool in fleet.pools.items() if pool.tls is not None},
+        _locator(fleet.geo, fleet.networks()) if spills else None,
+        context_to_servers(settings.peer_tls) if spills else None,
         _shortest_limit(fleet),
     )
+
+
+@lru_cache(maxsize=2)
+def _locator(settings: GeoSettings, networks: tuple[IPNetwork, ...]) -> Locator:
+    """Kept, as most changes of a file concern no locations, and reading databases takes its time."""
+    return Locator(settings, networks)
 
 
 def _shortest_limit(fleet: Fleet) -> float:
@@ -67,4 +85,6 @@ def _shortest_limit(fleet: Fleet) -> float:
             limits += () if timeouts.total is None else (timeouts.total,)
     for pool in fleet.pools.values():
         limits += (pool.connections.idle_timeout, pool.queue.timeout)
+        limits += (pool.slow_start.time,) if pool.slow_start.time else ()
+        limits.append(pool.ejection.time)
     return min(limits)

@@ -1,4 +1,4 @@
-"""What an edge learns of its servers and tells the world: probes, verdicts, and reports on its load."""
+"""What an edge learns of its servers and its neighbours, and tells the world: probes, verdicts, reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import structlog
 
 from edge.counters import Counters
+from edge.neighbours import spilling_pools
 from edge.pool import Pools
 from edge.report import make_report, read
+from edge.spill_over import Neighbourhood, neighbourhood
 from gslb.clock import Clock
 from gslb.fleet import Edge, Fleet
 from gslb.health.prober import Prober, Targets
 from gslb.store.server_changes import ServerChanges
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard
-from gslb.world import Observation
+from gslb.world import Observation, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Ahead:
 class Watching:
     """Of one edge, however many processes serve for it.
 
-    pools: get the verdicts, and on_verdict is called when one has changed. counters: what reports are made
-    of. gather: called before either is read. changes: what operators have changed of the region's servers.
+    pools: get verdicts and loads. known: of other regions. on_news is called when any of these has changed.
+    counters: what reports are made of. gather: called before they or pools are read. changes: what operators
+    have changed of the region's servers.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Watching:
         pools: Pools,
         counters: Counters,
         gather: Callable[[], None],
-        on_verdict: Callable[[], None],
+        on_news: Callable[[], None],
     ) -> None:
         self._fleet = fleet
         self._edge = edge
@@ -51,11 +54,14 @@ class Watching:
         self._pools = pools
         self._counters = counters
         self._gather = gather
-        self._on_verdict = on_verdict
+        self._on_news = on_news
+        self.known = Neighbourhood()
         epoch = int(clock.now() * 1000)
         self.changes = ServerChanges(edge.region)
         self.store = StateStore(fleet, edge.name, clock, epoch=epoch, servers=self.changes)
-        self.prober = Prober(_targets(fleet, edge), edge.name, clock, self._observed, epoch)
+        self.store.subscribe(self._heard)
+        targets = _targets(fleet, edge)
+        self.prober = Prober(targets, edge.name, clock, self._observed, epoch, on_load=self._loaded)
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
     async def hear(self) -> None:
@@ -102,7 +108,19 @@ class Watching:
         self._pools.judge(observation.target, now, observation.reason, observation.since)
         if now is not before:
             self._log.info("server " + now.value, server=observation.target, reason=observation.reason)
-            self._on_verdict()
+            self._on_news()
+
+    def _loaded(self, target: str, load: float | None) -> None:
+        server = self._pools.servers.get(target)
+        if server is not None and server.load != load:
+            server.load = load
+            self._on_news()
+
+    def _heard(self, world: World) -> None:
+        known = neighbourhood(world, self._edge.region, spilling_pools(self._fleet))
+        if known != self.known:
+            self.known = known
+            self._on_news()
 
     async def report(self) -> None:
         """Tell of the load every `report_interval` seconds, until cancelled."""

@@ -150,6 +150,7 @@ class Worker:
             await asyncio.sleep(PUBLISHED_EVERY)
             self._share.publish(len(proxy.connections))
             self._share.look()
+            proxy.neighbours.known = self._share.known
             proxy.connections_elsewhere = self._share.connections_elsewhere
 
     async def _renew_certificates(self) -> None:

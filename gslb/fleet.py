@@ -95,6 +95,7 @@ class Edge:
 
     addresses: public; what DNS answers carry. port: where clients reach it on each of them.
     listen: the sockets it binds. probe: what DNS nodes probe, one target per entry, by address.
+    peer: where edges of other regions send requests that spill over; None: `port` of each address.
     """
 
     name: str
@@ -104,6 +105,14 @@ class Edge:
     listen: tuple[Listener, ...]
     probe: Mapping[IPAddress, SocketAddress]
     admin: SocketAddress | None = None
+    peer: SocketAddress | None = None
+
+    @property
+    def peers(self) -> tuple[SocketAddress, ...]:
+        """Where edges of other regions find it."""
+        if self.peer is not None:
+            return (self.peer,)
+        return tuple(SocketAddress(str(address), self.port) for address in self.addresses)
 
     def target(self, address: IPAddress) -> str:
         """The name under which observers report this edge's `address`."""
@@ -176,11 +185,11 @@ class Pool:
     tls: ServerTls | None = None
     proxy_protocol: int | None = None
     key: BalancingKey = field(default_factory=BalancingKey)
-    ejection: Ejection = Ejection()
+    ejection: Ejection = field(default_factory=Ejection)
     panic: float = 0.0
-    slow_start: SlowStart = SlowStart()
+    slow_start: SlowStart = field(default_factory=SlowStart)
     sticky: Sticky | None = None
-    concurrency: ConcurrencyLimit = ConcurrencyLimit()
+    concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
     spill_over: SpillOver = SpillOver.OFF
 
 

@@ -160,9 +160,10 @@ class EdgeSettings:
     for no bound. header_timeout: a request's head, from its first byte. body_timeout: a pause within a
     request's body. write_timeout: a client that takes nothing of its response. idle_timeout: between
     requests. tunnel_timeout: a connection that switched protocols and over which nothing comes.
-    trusted_proxies: whose word on the client's address and scheme counts (X-Forwarded-For, Forwarded, the
-    PROXY protocol). workers: processes that serve, None for one a core. resolver: name servers that are asked
-    for servers to be discovered; empty: those of the system.
+    peer_tls: TLS to edges of other regions whose listeners speak it. trusted_proxies: whose word on the
+    client's address and scheme counts (X-Forwarded-For, Forwarded, the PROXY protocol). workers: processes
+    that serve, None for one a core. resolver: name servers that are asked for servers to be discovered;
+    empty: those of the system.
     """
 
     health_path: str = "/.gslb/health"
@@ -181,6 +182,7 @@ class EdgeSettings:
     max_connections: int = 10000
     max_connections_per_client: int | None = None
     max_requests_per_connection: int = 10000
+    peer_tls: ServerTls = field(default_factory=ServerTls)
     trusted_proxies: tuple[IPNetwork, ...] = ()
     tls: TlsSettings = field(default_factory=TlsSettings)
     access_log: AccessLog = AccessLog()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -114,7 +114,7 @@ class RateLimit:
     requests: int
     per: float = 1.0
     burst: int = 1
-    key: BalancingKey | None = BalancingKey()
+    key: BalancingKey | None = field(default_factory=BalancingKey)
     shared: bool = False
 
 

@@ -7,9 +7,9 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """A server as methods see it. `name`, `weight` and `backup` never change between calls, the rest may.
+    """A server as methods see it. `name`, `full_weight` and `backup` never change, the rest may.
 
-    weight: at least 1 while it is usable.
+    weight: above 0 while it is usable; less than `full_weight` while it starts slowly.
     in_flight: requests that are there, or on their way.
     max_in_flight: more requests than these it shall not have, counted as `in_flight` is; infinite: no bound.
     response_time: seconds to the first byte, as `PeakEwma.at` tells for now; None: not known yet.
@@ -21,7 +21,10 @@ class Candidate(Protocol):
     def name(self) -> str: ...
 
     @property
-    def weight(self) -> int: ...
+    def weight(self) -> float: ...
+
+    @property
+    def full_weight(self) -> int: ...
 
     @property
     def usable(self) -> bool: ...
@@ -48,8 +51,9 @@ CandidateT = TypeVar("CandidateT", bound=Candidate, covariant=True)
 class Method(Protocol[CandidateT]):
     """One file each in this package; one instance for each pool. No I/O, no clock.
 
-    A pool makes another instance when its servers or their weights change, so that what follows from these
-    is computed once.
+    A pool makes another instance when its servers or their full weights change, so that what follows from
+    these is computed once. A server that starts slowly has less than its full weight, and more each moment:
+    methods heed that too.
 
     What rotates (a position, current weights) lives in the instance and moves once for each call of
     `candidates`, when its first server is taken; taking further ones is a retry and moves nothing.

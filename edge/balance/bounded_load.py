@@ -15,9 +15,9 @@ def in_flight_per_weight(servers: Sequence[Candidate], bound: float) -> float:
     sends requests to such servers only keeps each at `ceil(bound * average * weight)` or less (Mirrokni,
     Thorup and Zadimoghaddam: Consistent Hashing with Bounded Loads).
     """
-    requests, weight = 1, 0
+    requests, weight = 1, 0.0
     for server in servers:
         if server.usable:
             requests += server.in_flight
             weight += server.weight
-    return bound * requests / max(weight, 1)
+    return bound * requests / (weight or 1)

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from edge.balance.base import Candidate, Method
 from edge.balance.bounded_load import in_flight_per_weight
+from edge.balance.slow_start import takes
 from gslb.balancing import ConsistentHashOptions
 
 ServerT = TypeVar("ServerT", bound=Candidate)
@@ -44,7 +45,7 @@ class ConsistentHash(Method[ServerT]):
         # By name, so that among equal distances every edge finds the same one first.
         self._servers = tuple(sorted(servers, key=lambda server: server.name))
         self._columns = tuple(
-            (_numbers(server.name), 1 / server.weight if server.weight > 0 else inf)
+            (_numbers(server.name), 1 / server.full_weight if server.full_weight > 0 else inf)
             for server in self._servers
         )
         self._bound = options.bound
@@ -61,11 +62,15 @@ class ConsistentHash(Method[ServerT]):
             distances = self._distances(slot)
             owner = self._owners[slot] = distances.index(min(distances))
         first = servers[owner]
-        if not first.usable or not self._is_below_bound(first):
-            yield from self._walk(slot)
+        if (
+            not first.usable
+            or not self._is_below_bound(first)
+            or (first.weight != first.full_weight and not takes(first, key))
+        ):
+            yield from self._walk(slot, key)
             return
         yield first
-        for server in self._walk(slot):
+        for server in self._walk(slot, key):
             if server is not first:
                 yield server
 
@@ -74,14 +79,15 @@ class ConsistentHash(Method[ServerT]):
             return True
         return in_flight < in_flight_per_weight(self._servers, self._bound) * server.weight
 
-    def _walk(self, slot: int) -> Iterator[ServerT]:
-        """The slot's order; first those that are below the bound."""
+    def _walk(self, slot: int, key: str) -> Iterator[ServerT]:
+        """The slot's order; first those that are below the bound, and take the key if they start slowly."""
         most = inf if self._bound is None else in_flight_per_weight(self._servers, self._bound)
         passed_over = []
         for server in self._order(slot):
             if not server.usable:
                 continue
-            if server.in_flight < most * server.weight:
+            begun = server.weight == server.full_weight or takes(server, key)
+            if begun and server.in_flight < most * server.weight:
                 yield server
             else:
                 passed_over.append(server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from edge.pairs import values
 from edge.path import PathError, normalise_path
 from gslb.balancing import BalancingKey, KeyKind
 
@@ -34,19 +35,10 @@ def _value(head: RequestHead, key: BalancingKey) -> bytes:
     if key.kind is KeyKind.HEADER:
         return b", ".join(head.values(name))  # as RFC 9110 5.3 reads several fields of one name
     if key.kind is KeyKind.COOKIE:
-        return _first(b";".join(head.values(b"cookie")), b";", name)
+        return next(values(b";".join(head.values(b"cookie")), b";", name), b"")
     if key.kind is KeyKind.QUERY:
-        return _first(head.resource.partition(b"?")[2], b"&", name)
+        return next(values(head.resource.partition(b"?")[2], b"&", name), b"")
     try:
         return normalise_path(head.resource)
     except PathError:
         return b""
-
-
-def _first(text: bytes, separator: bytes, name: bytes) -> bytes:
-    """The value of the first pair NAME=VALUE of that name (RFC 6265 4.2.1, as queries of forms are too)."""
-    for pair in text.split(separator):
-        each, equals, value = pair.partition(b"=")
-        if equals and each.strip(b" \t") == name:
-            return value.strip(b" \t")
-    return b""

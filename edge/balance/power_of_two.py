@@ -36,7 +36,8 @@ class PowerOfTwo(Method[ServerT]):
     ) -> None:
         """random: a generator with a seed makes the order repeatable; None: one of its own."""
         self._servers = tuple(servers)
-        self._bounds = list(accumulate(server.weight for server in self._servers))
+        # A slow starter is drawn as often as later on, and loses most comparisons.
+        self._bounds: list[float] = list(accumulate(server.full_weight for server in self._servers))
         self._cost: Callable[[ServerT], float] = seconds_to_expect if options.response_time else _connections
         self._random = random or Random()
 
@@ -71,7 +72,7 @@ def _connections(server: Candidate) -> float:
     return (server.in_flight + 1) / server.weight
 
 
-def _draw_two(bounds: Sequence[int], random: Random) -> tuple[int, int]:
+def _draw_two(bounds: Sequence[float], random: Random) -> tuple[int, int]:
     """Indices of two, drawn by weight; the second from the others. bounds: sums of weights up to each.
 
     The two are the same where the others weigh nothing.

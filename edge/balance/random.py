@@ -24,7 +24,7 @@ class WeightedRandom(Method[ServerT]):
     def __init__(self, servers: Sequence[ServerT], random: Random | None = None) -> None:
         """random: a generator with a seed makes the order repeatable; None: one of its own."""
         self._servers = tuple(servers)
-        self._bounds = list(accumulate(server.weight for server in self._servers))
+        self._bounds = list(accumulate(server.full_weight for server in self._servers))
         self._random = random or Random()
 
     def candidates(self, key: str, /) -> Iterator[ServerT]:
@@ -42,9 +42,12 @@ class WeightedRandom(Method[ServerT]):
         if not servers:
             return None
         server = servers[bisect(bounds, random.random() * bounds[-1], 0, len(servers) - 1)]
-        if server.usable:
+        if server.usable and (
+            server.weight == server.full_weight or random.random() * server.full_weight < server.weight
+        ):
             return server
         # What fell on an unusable server is drawn once more, among the usable: their proportions stay.
+        # So it is with the part of its weight that a slow starter does not have yet.
         usable = [server for server in servers if server.usable]
         if not usable:
             return None

@@ -21,12 +21,12 @@ class WeightedRoundRobin(Method[ServerT]):
 
     def __init__(self, servers: Sequence[ServerT]) -> None:
         self._servers = tuple(servers)
-        self._current = [0] * len(self._servers)
+        self._current: list[float] = [0] * len(self._servers)
 
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         current = self._current
         best = -1
-        total = 0
+        total: float = 0
         for index, server in enumerate(self._servers):
             if not server.usable:
                 continue

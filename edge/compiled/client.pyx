@@ -166,6 +166,10 @@ cdef class Client(Asking):
                 self.address = origin.address
             lines = self.lines
             address = self.address
+        if way.concurrency is not None and not way.concurrency.admits(way.pool.own, way.priority):
+            return self.hand_over()
+        if way.rates is not None and way.rates.take(address, monotonic()) > 0:
+            return self.hand_over()
         self.way = way
         if not self.choose(address):
             self.way = None
@@ -333,10 +337,14 @@ cdef class Client(Asking):
         loop.responded(head.status)
         self.way.tally.add(loop, self.first_byte - self.begun)
         if head.status >= 500:
-            self.server.failures += 1
-            self.server.failed(self.first_byte - self.begun)
-        elif self.way.timed:
-            self.server.answered(self.first_byte - self.begun)
+            self.server.failed(self.first_byte - self.begun, answered=True)
+        else:
+            if self.way.timed:
+                self.server.answered(self.first_byte - self.begun)
+            if self.way.concurrency is not None:
+                self.way.concurrency.sample(
+                    self.first_byte - self.begun, self.way.pool.own, self.first_byte
+                )
         if self.proxy.draining:
             self.keep_alive = False
         marks = <size_t>snprintf(
@@ -464,6 +472,8 @@ cdef class Client(Asking):
             server.keep_idle(link, self.loop.now)
         else:
             link.close()
+        if self.status < 500 and server.standing.failures:
+            server.completed()
         self.end_exchange("complete")
         drop(&self.inbox, self.request_size)
         self.state = READING
@@ -543,7 +553,6 @@ cdef class Client(Asking):
 
     cdef int broken(self, str reason) except -1:
         """The response cannot be completed, and it is the server's fault."""
-        self.server.failures += 1
         self.server.failed(0.0)
         return self.truncate(reason)
 

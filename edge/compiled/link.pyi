@@ -1,6 +1,6 @@
 """A connection to a server on the compiled path, as Python sees it: an idle one in a server's list."""
 
-from edge.pool import ServerState
+from edge.server import ServerState
 
 class Link:
     """opened_at, idle_since: loop time."""

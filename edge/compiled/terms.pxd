@@ -14,6 +14,9 @@ cdef class Way:
     cdef Tally tally
     cdef bint plain
     cdef bint timed
+    cdef object concurrency
+    cdef object priority
+    cdef object rates
     cdef double total
     cdef double connect
     cdef double first_byte
@@ -24,6 +27,7 @@ cdef class Terms:
     cdef object find
     cdef object settings
     cdef object by_name
+    cdef object rates
     cdef bytes health_path
     cdef bytes via
     cdef bytes via_token

@@ -7,7 +7,7 @@ from struct import pack
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
-from gslb.balancing import KeyKind
+from gslb.balancing import BalancingKey, KeyKind
 
 cdef enum:
     MOST_KEY = 256
@@ -18,6 +18,7 @@ cdef class Way:
     """One route: how long anything may take (seconds, `total` negative for ever), and into which pool.
 
     plain: whether the compiled path may go there. timed: whether servers are told how long they took.
+    concurrency, rates: what decides how many requests may go there; None: as many as come.
     """
 
     def __cinit__(self, Terms terms, route):
@@ -33,6 +34,13 @@ cdef class Way:
         # Another key than the client's address is found in a head that was read whole.
         self.plain = self.plain and pool.pool.key.kind == KeyKind.ADDRESS
         self.timed = pool.method.timed
+        # A cookie, a copy or a second try are for those who have the whole request.
+        self.plain = self.plain and pool.pool.sticky is None and route.hedge is None and route.mirror is None
+        self.concurrency = pool.concurrency if pool.concurrency.bounded else None
+        self.priority = route.priority
+        self.rates = terms.rates.get(route)
+        if self.rates is not None and route.rate_limit.key != BalancingKey():
+            self.plain = False
         self.total = -1.0 if timeouts.total is None else timeouts.total
         self.connect = timeouts.connect
         self.first_byte = timeouts.first_byte
@@ -51,6 +59,7 @@ cdef class Terms:
         self.remembered = {}
         self.settings = settings
         self.by_name = proxy.pools.by_name
+        self.rates = proxy.rates
         self.health_path = proxy.health_path
         self.via = proxy.via
         self.via_token = proxy.via_token

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.access_lines import Ended
-from edge.pool import PoolState, ServerState
+from edge.pool import PoolState
 from edge.proxy.headers import Going, new_request_id
 from edge.proxy.record import entry
+from edge.server import ServerState
 
 if TYPE_CHECKING:
     from edge.http1.events import RequestHead
@@ -88,10 +89,12 @@ class Account:
         if self.pool is not None and status != 101:
             self.pool.latency.add(self.first_byte - self.begun)
         if status >= 500:
-            server.failures += 1
-            server.failed(waited)
-        else:
-            server.answered(waited)
+            server.failed(waited, answered=True)
+            return
+        server.answered(waited)
+        pool = self.pool
+        if pool is not None and pool.concurrency.bounded and not self._proxy.is_neighbour(server):
+            pool.concurrency.sample(waited, pool.own, self.first_byte)
 
     def refused(self, status: int) -> None:
         """The edge answers itself that it does not forward the request."""

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+from random import random
 from typing import TYPE_CHECKING
 
 from edge.access_lines import Ended
 from edge.balance.key import key_of
 from edge.health import region_health
+from edge.hedging import Hedging
 from edge.http1.errors import ProtocolError
 from edge.http1.events import Framing, RequestHead, ResponseHead, Trailers
 from edge.path import PathError, normalise_path
-from edge.pool import PoolState, ServerState
+from edge.pool import PoolState
 from edge.proxy.account import Account
+from edge.proxy.admission import turned_away
 from edge.proxy.client import Client
 from edge.proxy.download import Download
-from edge.proxy.headers import Going, going, request_trailers, server_head
+from edge.proxy.headers import (
+    SPILLED_FROM,
+    Going,
+    going,
+    request_trailers,
+    server_head,
+    spilled_marks,
+)
 from edge.proxy.patience import Overdue, overdue
-from edge.proxy.reach import NotReached, Reach
+from edge.proxy.reach import NotReached, Reach, Wanted
 from edge.proxy.refusal import explanation, local_response
+from edge.proxy.second_try import SecondTry
 from edge.proxy.tunnel import Tunnel
 from edge.proxy.upload import Upload
 from edge.proxy.upstream import Upstream
 from edge.retry import Failure, Next, Try, decide
-from gslb.fleet import Route
+from edge.server import ServerState
+from gslb.fleet import Route, SpillOver
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Entrance
@@ -46,6 +59,7 @@ class Exchange:
         "_continued",
         "_download",
         "_entrance",
+        "_hedging",
         "_keep_alive",
         "_last",
         "_most",
@@ -53,6 +67,9 @@ class Exchange:
         "_proxy",
         "_reach",
         "_retries",
+        "_route",
+        "_second",
+        "_second_due",
         "_settings",
         "_timeouts",
         "_upstream",
@@ -93,6 +110,10 @@ class Exchange:
         self._progress = account.begun
         self._continued = False  # the server has asked for the body that Expect held back
         self._keep_alive = False
+        self._route: Route | None = None
+        self._hedging: Hedging | None = None
+        self._second: SecondTry | None = None
+        self._second_due: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
@@ -128,14 +149,17 @@ class Exchange:
             self.refuse(404, f"region {proxy.region} has no route for this host and path")
             return
         self._use(route)
-        most = self._most
-        if most is not None and head.length > most:
-            self.refuse(413, f"the request's body has {head.length} bytes, and {most} are the most here")
+        turned = turned_away(head, way.origin.address, self._most, proxy.rates.get(route), proxy.time())
+        if turned is not None:
+            self.refuse(turned.status, turned.reason, retry_after=turned.retry_after)
             return
         self.upload = self._upload(head)
         self._account.pool = pool = proxy.pools.by_name[route.pool]
-        self._reach = self._reach_for(pool, head, way)
-        self._reach.next()
+        self._reach = self._reach_for(pool, route, head, way)
+        if pool.concurrency.bounded and not pool.concurrency.admits(pool.own, route.priority):
+            self._reach.overflow()
+        else:
+            self._reach.next()
 
     def resume(self, unanswered: Unanswered) -> None:
         """Be about a request that is at a server already; `go_on` follows once it was read again."""
@@ -147,7 +171,7 @@ class Exchange:
         self._account.pool = pool = unanswered.pool
         self._use(route)
         self.upload = self._upload(head)
-        self._reach = self._reach_for(pool, head, way)
+        self._reach = self._reach_for(pool, route, head, way)
         self._reach.resume(
             unanswered.server, unanswered.candidates, unanswered.begun, reused=unanswered.reused
         )
@@ -173,13 +197,25 @@ class Exchange:
             self._progress = unanswered.since  # that has not come just now
 
     def _use(self, route: Route) -> None:
+        self._route = route
+        if route.hedge is not None and self.method in _IDEMPOTENT:
+            self._hedging = self._proxy.hedging.get(route)
         self._timeouts = route.timeouts or self._timeouts
         self._retries = route.retries or self._retries
         self._most = route.max_body if route.max_body is not None else self._settings.max_body
 
-    def _reach_for(self, pool: PoolState, head: RequestHead, way: Going) -> Reach:
-        key = key_of(head, pool.pool.key, way.origin.address)
-        return Reach(self._proxy, self, pool, key, self._client.peer, self._timeouts)
+    def _reach_for(self, pool: PoolState, route: Route, head: RequestHead, way: Going) -> Reach:
+        address = way.origin.address
+        wanted = Wanted(
+            key_of(head, pool.pool.key, address),
+            pool.session(head),
+            route.priority,
+            way.routed_host,
+            address,
+            # One hop is the most: what came here from another region's edge goes to no third one.
+            SpillOver.OFF if SPILLED_FROM in head.names else pool.pool.spill_over,
+        )
+        return Reach(self._proxy, self, pool, wanted, self._client.peer, self._timeouts)
 
     def _upload(self, head: RequestHead) -> Upload:
         chunked = head.framing is Framing.CHUNKED
@@ -209,7 +245,11 @@ class Exchange:
         pool = self._account.pool
         assert pool is not None
         region = f"region {self._proxy.region}"
-        if why.busy:
+        if why.limited:
+            self.refuse(
+                503, f"{region} has as many requests in pool {pool.name} as it can take", retry_after=1
+            )
+        elif why.busy:
             waited = "for too long" if why.waited else f"behind {len(pool.waiting)} others"
             text = f"{region} has no room at a server of pool {pool.name}; the request would wait {waited}"
             self.refuse(503, text, retry_after=max(1, round(pool.waiting.settings.timeout)))
@@ -237,7 +277,21 @@ class Exchange:
         if self._client.write_paused:
             upstream.pause_reading()
         self._progress = self._proxy.time()
-        self._send(server_head(head, way, via=self._proxy.via, fallback_host=pool.name.encode()))
+        self._send(self._head_for(self._server()))
+        if self._hedging is not None and self._second_due is None:
+            self._hedging.begun()
+            delay = self._hedging.delay
+            if delay is not None:
+                self._second_due = self._proxy.loop.call_later(delay, self._try_beside)
+
+    def _head_for(self, server: ServerState) -> bytes:
+        head, way, proxy, pool = self.head, self._account.way, self._proxy, self._account.pool
+        assert head is not None
+        assert way is not None
+        assert pool is not None
+        spilled = proxy.region.encode() if proxy.is_neighbour(server) else b""
+        fallback_host = pool.name.encode()
+        return server_head(head, way, via=proxy.via, fallback_host=fallback_host, spilled_from=spilled)
 
     def _send(self, before: bytes = b"") -> None:
         """Write `before` and whatever has come of the request's body to the server."""
@@ -272,6 +326,7 @@ class Exchange:
         """The request has come whole."""
         if self.upload is not None:
             self.upload.end(request_trailers(trailers))
+            self._copy()
             self._send()
 
     def server_writable(self) -> None:
@@ -290,9 +345,12 @@ class Exchange:
         server, upload, waited = self._server(), self.upload, self._waited()
         assert upload is not None
         if head.status in self._retries.on and self._tried(Failure.STATUS, head.status):
-            server.failed(waited)
+            server.failed(waited, answered=True)
             return False
         self._account.responded(head.status, server, waited)
+        self._drop_second()
+        if self._hedging is not None:
+            self._hedging.answered(waited)
         upload.settle()
         delimited = self._download.take_up(head)
         self._keep_alive = delimited and self._may_keep_alive()
@@ -305,8 +363,16 @@ class Exchange:
 
     def _marks(self, server: ServerState) -> bytes:
         """The fields that tell a client where it was sent."""
-        request_id, region = self._account.request_id, self._proxy.region_mark
-        return b"X-Request-Id: %b\r\n%bX-GSLB-Server: %b\r\n" % (request_id, region, server.name.encode())
+        proxy, account, request, head = self._proxy, self._account, self.head, self._download.head
+        assert request is not None
+        assert head is not None
+        marks = b"X-Request-Id: %b\r\n" % account.request_id
+        if proxy.is_neighbour(server):
+            return marks + spilled_marks(head, proxy.region)
+        marks += b"%bX-GSLB-Server: %b\r\n" % (proxy.region_mark, server.name.encode())
+        if account.pool is not None and account.pool.tokens is not None:
+            marks += account.pool.cookie(request, server, secured=self._entrance.listener.tls)
+        return marks
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this one."""
@@ -337,6 +403,8 @@ class Exchange:
         assert upstream is not None
         assert upload is not None
         self._download.end(trailers)
+        if self._account.status < 500 and server.standing.failures:
+            server.completed()
         self._upstream = None
         if reusable and upload.done and upstream.usable:
             upstream.detach()
@@ -386,13 +454,13 @@ class Exchange:
         assert reach is not None
         self._upstream = None
         self._progress = self._proxy.time()
-        server.failures += 1
         if self._download.head is not None:
             server.failed(0.0)
             self._truncate(reason)
             return
         if failure is Failure.ENDED and reach.reused:
-            failure = Failure.STALE  # which says nothing about the server
+            failure = Failure.STALE  # which says nothing about the server, and is counted only
+            server.failures += 1
         else:
             server.failed(reach.waited)
         if not self._tried(failure):
@@ -401,6 +469,9 @@ class Exchange:
 
     def _tried(self, failure: Failure, status: int = 0) -> bool:
         """One try has failed. Whether another one is made; the connection of the first is closed then."""
+        if self._second is not None:
+            self._go_on_with(self._second)  # which is that other one already
+            return True
         head, reach, upload = self.head, self._reach, self.upload
         assert head is not None
         assert reach is not None
@@ -496,8 +567,9 @@ class Exchange:
             self._server().failed(self._waited())
             self._too_late("was not done in time")
         else:
-            self._server().failures += 1
             self._server().failed(self._waited())
+            if self._account.pool is not None:
+                self._account.pool.concurrency.dropped(self._proxy.time())
             self._proxy.complain("server does not answer", server=self._server().server.target)
             if not self._tried(Failure.TIMED_OUT):
                 self._too_late("did not answer in time")
@@ -527,6 +599,60 @@ class Exchange:
     def _break_off(self, whose: Ended) -> None:
         self._drop_upstream()
         self._end(False, ended=whose, abort=True)
+
+    # A second try beside the first, and copies for others.
+
+    def _try_beside(self) -> None:
+        """The first server takes long: see who is quicker."""
+        reach, upload, hedging = self._reach, self.upload, self._hedging
+        assert reach is not None
+        assert upload is not None
+        assert hedging is not None
+        waits = self._upstream is not None and self._download.head is None and self._second is None
+        body = upload.whole() if waits and upload.done else None
+        if body is None or not reach.more_here or not hedging.may():
+            return
+        self._proxy.counters.hedged += 1
+        whole = body
+        self._second = SecondTry(self, lambda server: self._head_for(server) + whole)
+        self._second.start(reach)
+
+    def second_answers(self, head: ResponseHead) -> bool:
+        """The second try's server was quicker; whether its response is taken."""
+        second, first, waited = self._second, self._server(), self._waited()
+        assert second is not None
+        first.answered(waited)  # it would have taken longer still
+        self._go_on_with(second)
+        return self.response_started(head)
+
+    def second_failed(self) -> None:
+        """The second try came to nothing; the first goes on."""
+        self._drop_second()
+
+    def _go_on_with(self, second: SecondTry) -> None:
+        """Give up the first try for the second."""
+        self._drop_upstream()
+        if self._reach is not None:
+            self._reach.leave()
+        self._second = None
+        self._reach, self._upstream = second.take_over()
+        self._progress = self._proxy.time()
+
+    def _drop_second(self) -> None:
+        second, self._second = self._second, None
+        if second is not None:
+            second.give_up()
+
+    def _copy(self) -> None:
+        """Send a copy to another pool, if the route wants one of this request; it has come whole."""
+        route, head, way, upload, proxy = self._route, self.head, self._account.way, self.upload, self._proxy
+        if route is None or route.mirror is None or head is None or way is None or upload is None:
+            return
+        body = upload.whole()
+        if body is not None and random() < route.mirror.share:
+            pool = proxy.pools.by_name[route.mirror.pool]
+            wanted = Wanted(key_of(head, pool.pool.key, way.origin.address))
+            proxy.copies.send(pool, head, way, body, wanted, self._client.peer, self._timeouts)
 
     # Answers of the edge's own, and the end.
 
@@ -581,6 +707,9 @@ class Exchange:
             return
         last, tries = (reach.last, reach.tried) if reach is not None else (None, 0)
         account.close(ended, server=last, tries=tries)
+        self._drop_second()
+        if self._second_due is not None:
+            self._second_due.cancel()
         if reach is not None:
             reach.leave()
         if lost:

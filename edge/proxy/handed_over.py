@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.pool import PoolState, ServerState
+from edge.pool import PoolState
+from edge.server import ServerState
 from gslb.fleet import Route
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ _CLAIMS = (
 )
 _OF_REQUESTS = frozenset((*_HOP_BY_HOP, *_CLAIMS, b"host", b"expect", b"x-request-id"))
 _OF_RESPONSES = frozenset((*_HOP_BY_HOP, b"x-request-id", b"x-gslb-region", b"x-gslb-server"))
+SPILLED_FROM = b"x-gslb-spilled-from"
 _TRACE = frozenset((b"traceparent", b"tracestate"))
 _KEPT_NAMED = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -135,8 +136,13 @@ def _named(connection: tuple[bytes, ...]) -> frozenset[bytes] | None:
     return frozenset(connection) - _KEPT_NAMED or None
 
 
-def server_head(head: RequestHead, going: Going, *, via: bytes, fallback_host: bytes) -> bytes:
-    """The head as a server gets it. via: this edge's name. fallback_host: for HTTP/1.0 without a Host."""
+def server_head(
+    head: RequestHead, going: Going, *, via: bytes, fallback_host: bytes, spilled_from: bytes = b""
+) -> bytes:
+    """The head as a server gets it. via: this edge's name. fallback_host: for HTTP/1.0 without a Host.
+
+    spilled_from: this region, if the server is another region's edge.
+    """
     parts = [
         b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, head.resource, head.host or fallback_host),
         *_kept_of_request(head),
@@ -154,6 +160,8 @@ def server_head(head: RequestHead, going: Going, *, via: bytes, fallback_host: b
         parts.append(b"Expect: 100-continue\r\n")
     if not _is_traced(head):
         parts.append(_new_trace_parent(going.request_id))
+    if spilled_from:
+        parts.append(b"X-GSLB-Spilled-From: %b\r\n" % spilled_from)
     parts.append(going.lines)
     parts.append(b"X-Request-Id: %b\r\nVia: 1.%d %b\r\n\r\n" % (going.request_id, head.minor, via))
     return b"".join(parts)
@@ -197,6 +205,15 @@ def client_head(
     else:
         parts.append(b"\r\n" if minor else b"Connection: keep-alive\r\n\r\n")
     return b"".join(parts)
+
+
+def spilled_marks(head: ResponseHead, region: str) -> bytes:
+    """The fields that tell a client which region answered, as its edge says. region: it came there first."""
+    marks = b"X-GSLB-Spilled-From: %b\r\n" % region.encode()
+    for name in (b"X-GSLB-Region", b"X-GSLB-Server"):
+        for value in head.values(name.lower())[:1]:
+            marks = b"%b: %b\r\n%b" % (name, value, marks)
+    return marks
 
 
 def interim_head(head: ResponseHead) -> bytes:

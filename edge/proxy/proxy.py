@@ -16,19 +16,26 @@ import structlog
 from edge.access_log import AccessLog
 from edge.counters import Counters
 from edge.forwarded import TrustedProxies
+from edge.hedging import Hedging
 from edge.http1.date import date_line
 from edge.http1.limits import Limits
-from edge.pool import Pools, PoolState, ServerState
+from edge.neighbours import Neighbours
+from edge.per_route import PerRoute
+from edge.pool import Pools, PoolState
 from edge.proxy.complaints import Complaints
+from edge.proxy.copies import Copies
 from edge.proxy.downstream import Downstream
 from edge.proxy.entrance import Entrance, Peer
 from edge.proxy.headers import new_request_id
 from edge.proxy.refusal import explanation, local_response
 from edge.proxy_protocol import ProxyHeader
+from edge.rate_limit import Buckets
 from edge.route import RouteTable
+from edge.server import ServerState
 from edge.serving import Serving, prepare
+from edge.shared_rate_limit import SharedBuckets
 from edge.tls.servers import expected_name
-from gslb.fleet import Edge, Fleet, Listener
+from gslb.fleet import Edge, Fleet, Listener, Route
 from gslb.fleet_edge import EdgeSettings
 
 if TYPE_CHECKING:
@@ -99,6 +106,10 @@ class Proxy:
         """
         self.region = edge.region
         self.pools = pools
+        self.neighbours = Neighbours()
+        self.rates: PerRoute[Buckets] = PerRoute(lambda route: route.rate_limit, _buckets)
+        self.hedging: PerRoute[Hedging] = PerRoute(lambda route: route.hedge, _hedging)
+        self.copies = Copies(self)
         self.access_log = access_log
         self.loop = loop
         self.time = loop.time
@@ -136,6 +147,9 @@ class Proxy:
         self.health_path = serving.settings.health_path.encode()
         self.limits, self.trusted, self.routes = serving.limits, serving.trusted, serving.routes
         self.pools.secure(serving.contexts)
+        self.rates.use(serving.fleet.routes)
+        self.hedging.use(serving.fleet.routes)
+        self.neighbours.use(serving.fleet, serving.region, serving.locator, serving.peer_context, self.time())
         for entrance in self._entrances:
             entrance.use(serving.trusted, serving.settings.tls)
         if self.compiled is not None:
@@ -152,8 +166,15 @@ class Proxy:
         self._entrances.add(entrance)
         return entrance
 
-    def server_tls(self, pool: PoolState, server: ServerState) -> dict[str, Any]:
-        """How to connect to a server of a pool: more arguments for `create_connection`."""
+    def is_neighbour(self, server: ServerState) -> bool:
+        """Whether it is an edge of another region."""
+        return server.server.region != self.region
+
+    def server_tls(self, pool: PoolState, server: ServerState, host: bytes) -> dict[str, Any]:
+        """How to connect to a server of a pool: more arguments for `create_connection`. host: the
+        request's."""
+        if self.is_neighbour(server):
+            return self.neighbours.tls(server, host)
         tls = pool.pool.tls
         if tls is None:
             return {}
@@ -232,6 +253,7 @@ class Proxy:
                 # A fault of ours with one connection must not cost the others their time limits.
                 _log.exception("a connection's time limits could not be enforced")
         self.pools.expire(now)
+        self.neighbours.expire(now)
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -243,6 +265,7 @@ class Proxy:
         """
         self.draining = self.leaving = True
         self.pools.close_idle()
+        self.neighbours.close_idle()
         for connection in tuple(self.connections):
             if connection.asked:
                 connection.close_if_idle()
@@ -272,6 +295,18 @@ class Proxy:
         if self.compiled is not None:
             self.compiled.close()
         self.pools.close_idle()
+        self.neighbours.close_idle()
+        self.copies.close()
+
+
+def _buckets(route: Route) -> Buckets:
+    assert route.rate_limit is not None
+    return SharedBuckets(route.rate_limit) if route.rate_limit.shared else Buckets(route.rate_limit)
+
+
+def _hedging(route: Route) -> Hedging:
+    assert route.hedge is not None
+    return Hedging(route.hedge)
 
 
 def has_compiled_path() -> bool:

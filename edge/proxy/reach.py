@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from edge.pool import PoolState, ServerState
+from edge.pool import PoolState
 from edge.proxy.transports import connected
 from edge.proxy.upstream import Upstream
-from gslb.fleet import SocketAddress, Timeouts
+from edge.server import ServerState
+from gslb.fleet import Priority, SocketAddress, SpillOver, Timeouts
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Peer
@@ -21,12 +22,31 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class NotReached:
     """Why there is no server: how many were tried, and whether the last took too long; or that all are busy,
-    and whether the request waited for one or found too many waiting already."""
+    and whether the request waited for one or found too many waiting already; or that the pool has as many
+    requests in flight as it may (limited)."""
 
     tried: int
     timed_out: bool = False
     busy: bool = False
     waited: bool = False
+    limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request wants of a pool's servers.
+
+    key: what the pool's method goes by. session: the server that its cookie names. priority: of its route.
+    host, address: the request's and its client's, for edges of other regions; spill_over: whether they may
+    get it.
+    """
+
+    key: str
+    session: ServerState | None = None
+    priority: Priority = Priority.NORMAL
+    host: bytes = b""
+    address: str = ""
+    spill_over: SpillOver = SpillOver.OFF
 
 
 class Seeker(Protocol):
@@ -40,6 +60,9 @@ class Seeker(Protocol):
 class Reach:
     """Walks along the candidates, never to the same server twice, and waits where all are busy.
 
+    Where no server of the region is left it goes on to edges of other regions, if the pool spills over; they
+    come after the region's own servers always.
+
     Invariant: `server` is the one that this exchange has entered.
     reused: whether the connection was an idle one, which the server may have been about to close.
     asked: loop time at which the server that was tried last was gone to, or given more of the request's body.
@@ -47,29 +70,33 @@ class Reach:
     """
 
     __slots__ = (
+        "_away",
         "_been",
         "_began",
         "_candidates",
         "_connecting",
-        "_key",
         "_peer",
         "_pool",
         "_proxy",
         "_seeker",
+        "_session",
         "_timeouts",
+        "_wanted",
         "asked",
         "reused",
         "server",
     )
 
     def __init__(
-        self, proxy: Proxy, seeker: Seeker, pool: PoolState, key: str, peer: Peer, timeouts: Timeouts
+        self, proxy: Proxy, seeker: Seeker, pool: PoolState, wanted: Wanted, peer: Peer, timeouts: Timeouts
     ) -> None:
-        """key: what the pool's method goes by. peer: whom a PROXY header tells of."""
+        """peer: whom a PROXY header tells of."""
         self._proxy = proxy
         self._seeker = seeker
         self._pool = pool
-        self._key = key
+        self._wanted = wanted
+        self._session = wanted.session
+        self._away: tuple[ServerState, ...] | None = None
         self._candidates: Iterator[ServerState] | None = None
         self._peer = peer
         self._timeouts = timeouts
@@ -96,7 +123,17 @@ class Reach:
     @property
     def more(self) -> bool:
         """Whether there is a server that was not tried yet."""
+        return self.more_here or self._elsewhere() is not None
+
+    @property
+    def more_here(self) -> bool:
+        """Whether one of them is this region's."""
         return any(server not in self._been for server in self._pool.in_turn())
+
+    @property
+    def priority(self) -> Priority:
+        """Of its request."""
+        return self._wanted.priority
 
     def next(self, *, timed_out: bool = False, called: bool = False) -> None:
         """Go to the next server. timed_out: how it went with the one before. called: it was first in the
@@ -108,26 +145,62 @@ class Reach:
             self._seeker.not_reached(NotReached(self.tried, timed_out=True))
             return
         busy = not called and not self._been and self._pool.waiting.due()
+        server = None
         if not busy:
             server = self._choose()
-            if server is not None:
-                self._go_to(server)
-                return
-            busy = self.more
-        if not busy:
+            busy = server is None and self.more_here
+        if server is None and (not busy or self._wanted.spill_over is SpillOver.ON_SATURATION):
+            server = self._elsewhere()
+        if server is not None:
+            self._go_to(server)
+        elif not busy:
             self._seeker.not_reached(NotReached(self.tried, timed_out=timed_out))
         elif not self._pool.waiting.join(self, proxy.time()):
             self._seeker.not_reached(NotReached(self.tried, busy=True))
+
+    def beside(self, seeker: Seeker) -> Reach:
+        """Another, for a second try at the same time, at a server that this one has not been to."""
+        other = Reach(self._proxy, seeker, self._pool, self._wanted, self._peer, self._timeouts)
+        other._session = None
+        other._been = list(self._been)
+        other._candidates = self._candidates
+        return other
+
+    def overflow(self) -> None:
+        """The pool has as many requests in flight as it may: this one goes elsewhere, or nowhere."""
+        on_saturation = self._wanted.spill_over is SpillOver.ON_SATURATION
+        server = self._elsewhere() if on_saturation else None
+        if server is not None:
+            self._go_to(server)
+        else:
+            self._seeker.not_reached(NotReached(0, limited=True))
+
+    def _elsewhere(self) -> ServerState | None:
+        """An edge of another region that may take it."""
+        wanted = self._wanted
+        if wanted.spill_over is SpillOver.OFF:
+            return None
+        if self._away is None:
+            self._away = tuple(
+                self._proxy.neighbours.candidates(wanted.host, wanted.address, self._pool.name)
+            )
+        for server in self._away:
+            if server.usable and server not in self._been:
+                return server
+        return None
 
     def _choose(self) -> ServerState | None:
         """The best server with room that was not tried yet, in the order that the method gave at first.
 
         Others may have got room since, come back or been declared: at its end the method is asked anew.
         """
+        session, self._session = self._session, None
+        if session is not None and session.has_room:
+            return session
         further = self._candidates is not None
         while True:
             if self._candidates is None:
-                self._candidates = self._pool.candidates(self._key)
+                self._candidates = self._pool.candidates(self._wanted.key)
             for server in self._candidates:
                 if server.usable and server.has_room and server not in self._been:
                     return server
@@ -160,8 +233,7 @@ class Reach:
 
     def failed(self, server: ServerState, reason: str, *, timed_out: bool) -> None:
         """There is no connection to it to be had: go on to the next."""
-        server.connect_failures += 1
-        server.failed(self.waited)
+        server.unreachable(self.waited)
         try:
             self._proxy.complain("cannot connect to server", server=server.server.target, reason=reason)
         finally:
@@ -185,11 +257,14 @@ class Reach:
                 self._pool.waiting.serve()
 
     def _go_to(self, server: ServerState) -> None:
+        proxy = self._proxy
         if self._been:
-            self._proxy.counters.retries += 1
+            proxy.counters.retries += 1
+        if proxy.is_neighbour(server):
+            proxy.counters.spilled += 1
         self._been.append(server)
         self.server = server
-        self.asked = self._proxy.time()
+        self.asked = proxy.time()
         server.enter()
         while (idle := server.take_idle()) is not None:
             if isinstance(idle, Upstream):
@@ -235,7 +310,8 @@ class Reach:
         proxy, pool = self._proxy, self._pool
         address = server.server.address
         # How servers are spoken to may change while this one is waited for.
-        version, secured, begun = pool.pool.proxy_protocol, proxy.server_tls(pool, server), proxy.time()
+        secured, begun = proxy.server_tls(pool, server, self._wanted.host), proxy.time()
+        version = None if proxy.is_neighbour(server) else pool.pool.proxy_protocol
         timed_out = False
         try:
             async with asyncio.timeout(self._timeouts.connect):

@@ -82,6 +82,15 @@ class Upload:
             framed += last_chunk(self._trailers)
         return framed
 
+    def whole(self) -> bytes | None:
+        """All of the body, framed for one more server; None while it is not complete, or not kept."""
+        if not (self.complete and self.replayable):
+            return None
+        data = b"".join((*self._kept, *self._waiting))
+        if not self._chunked:
+            return data
+        return (chunk(data) if data else b"") + last_chunk(self._trailers)
+
     def restart(self) -> None:
         """Begin again for another server; only while `replayable`."""
         assert self.replayable

@@ -11,8 +11,8 @@ from edge.http1.errors import ProtocolError
 from edge.http1.events import Data, End, ResponseHead, Trailers
 from edge.http1.limits import Limits
 from edge.http1.response_reader import ResponseReader
-from edge.pool import ServerState
 from edge.retry import Failure
+from edge.server import ServerState
 from edge.tls.handshake import said_goodbye
 
 if TYPE_CHECKING:

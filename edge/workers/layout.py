@@ -42,6 +42,7 @@ SERVER_COLUMNS: Mapping[str, Kind] = {
     "failures": Kind.COUNTER,
     "connect_failures": Kind.COUNTER,
     "opened": Kind.COUNTER,
+    "ejected": Kind.GAUGE,
     "latency": Kind.LEVEL,
 }
 """What every worker writes of each server. latency: seconds, its peak EWMA."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge.counters import LATENCY_BOUNDS, Counters
+from edge.neighbours import spilling_pools
 from edge.pool import Pools
+from edge.spill_over import Neighbourhood
 from edge.workers.columns import Board
 from edge.workers.layout import SERVER_COLUMNS, Kind, Layout
 from gslb.fleet import Edge, Fleet
@@ -20,6 +22,10 @@ _COUNTED = (
     "probes",
     "errors",
     "retries",
+    "spilled",
+    "hedged",
+    "mirrored",
+    "mirrored_not",
     "connections",
     "connections_refused",
     "aborted_by_client",
@@ -42,7 +48,7 @@ _COLUMNS = {
 
 
 def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
-    """A row for each server, counter, status and bucket of a pool's latency."""
+    """A row for each server, counter, status, bucket of a pool's latency, and neighbour."""
     servers = fleet.regions[edge.region].servers
     rows = [f"server {server.target}" for name in fleet.pools for server in servers.get(name, ())]
     rows += [f"count {name}" for name in _COUNTED]
@@ -52,7 +58,18 @@ def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
     for pool in fleet.pools:
         rows += [f"latency {pool} {bucket}" for bucket in _BUCKETS]
         rows.append(f"latency {pool} total")
-    return Layout(tuple(rows), workers, _COLUMNS, ("verdict",))
+    for region, pool in _neighbours(fleet, edge):
+        rows.append(f"room {region} {pool}")
+    rows += [f"region {name}" for name in fleet.regions if name != edge.region]
+    return Layout(tuple(rows), workers, _COLUMNS, ("verdict", "load"))
+
+
+def _neighbours(fleet: Fleet, edge: Edge) -> Iterator[tuple[str, str]]:
+    """Other regions, and pools whose requests may go there."""
+    for pool in spilling_pools(fleet):
+        for name in fleet.regions:
+            if name != edge.region:
+                yield name, pool
 
 
 class WorkersShare:
@@ -64,6 +81,10 @@ class WorkersShare:
         self._counters = counters
         self._board: Board | None = None
         self._base: dict[tuple[str, str], int] = {}  # what those before this process had counted
+        self._told: list[int] = []
+        self._loads: dict[str, int] = {}
+        self.known = Neighbourhood()
+        """What is known of other regions, as of the last `look`."""
         self.connections_elsewhere = 0
         """Client connections of the other workers, as of the last `publish`."""
 
@@ -99,6 +120,7 @@ class WorkersShare:
             board.column(number, column)[row] = base[key] + value
         for target, server in self._pools.servers.items():
             board.column(number, "idle")[rows[f"server {target}"]] = len(server.idle)
+            board.column(number, "ejected")[rows[f"server {target}"]] = server.ejected
         now = board.column(number, "now")
         for name in _GAUGES:
             now[rows[f"now {name}"]] = getattr(self._counters, name)
@@ -106,15 +128,36 @@ class WorkersShare:
         self.connections_elsewhere = board.total("now", rows[_OPEN]) - connections
 
     def look(self) -> None:
-        """Take over the verdicts that have changed."""
+        """Take over what has changed of verdicts, loads and neighbours."""
         board = self._board
         if board is None:
             return
-        told, rows = board.told("verdict"), board.layout.row_of
+        told, loads, rows = board.told("verdict"), board.told("load"), board.layout.row_of
         for target, server in tuple(self._pools.servers.items()):
-            verdict = _VERDICTS[told[rows[f"server {target}"]]]
+            row = rows[f"server {target}"]
+            verdict = _VERDICTS[told[row]]
             if server.verdict is not verdict:
                 self._pools.judge(target, verdict, "", 0.0)
+            # One that a response told of holds until the next that a check tells of.
+            if loads[row] != self._loads.get(target, 0):
+                self._loads[target] = loads[row]
+                server.load = (loads[row] - 1) / _MICROSECONDS if loads[row] else None
+        self.known = self._neighbourhood(told)
+
+    def _neighbourhood(self, told: memoryview[int]) -> Neighbourhood:
+        if told.tolist() == self._told:
+            return self.known
+        self._told = told.tolist()
+        assert self._board is not None
+        away, full = [], []
+        for name, row in self._board.layout.row_of.items():
+            kind, _, rest = name.partition(" ")
+            if told[row] and kind == "region":
+                away.append(rest)
+            elif told[row] and kind == "room":
+                region, _, pool = rest.partition(" ")
+                full.append((region, pool))
+        return Neighbourhood(frozenset(away), frozenset(full))
 
     def close(self) -> None:
         """Share nothing any more."""
@@ -163,11 +206,20 @@ class HeadsShare:
         self._attach()
         before.close()
 
-    def tell(self) -> None:
-        """Tell all verdicts."""
-        told, rows = self.board.told("verdict"), self.board.layout.row_of
+    def tell(self, known: Neighbourhood) -> None:
+        """Tell all verdicts and loads, and what is known of other regions."""
+        told, loads, rows = self.board.told("verdict"), self.board.told("load"), self.board.layout.row_of
         for target, server in self._pools.servers.items():
-            told[rows[f"server {target}"]] = _VERDICTS.index(server.verdict)
+            row = rows[f"server {target}"]
+            told[row] = _VERDICTS.index(server.verdict)
+            loads[row] = 0 if server.load is None else 1 + round(server.load * _MICROSECONDS)
+        for name, row in rows.items():
+            kind, _, rest = name.partition(" ")
+            if kind == "region":
+                told[row] = rest in known.away
+            elif kind == "room":
+                region, _, pool = rest.partition(" ")
+                told[row] = (region, pool) in known.full
 
     def gather(self) -> None:
         """Have the sums of all workers in the head's own pools and counters."""
@@ -190,3 +242,4 @@ class HeadsShare:
             for column in _SERVERS:
                 setattr(server, column, board.total(column, row))
             server.idle_elsewhere = board.total("idle", row)
+            server.ejected_elsewhere = board.total("ejected", row)

@@ -57,17 +57,17 @@ def _parse_parameter(value: object) -> str:
     return text
 
 
-_CookieName = Annotated[str, BeforeValidator(_parse_token)]
-_FieldName = Annotated[str, BeforeValidator(_parse_field_name)]
-_Parameter = Annotated[str, BeforeValidator(_parse_parameter)]
+CookieName = Annotated[str, BeforeValidator(_parse_token)]
+FieldName = Annotated[str, BeforeValidator(_parse_field_name)]
+Parameter = Annotated[str, BeforeValidator(_parse_parameter)]
 
 
 class BalancingKeyEntry(Entry, json_schema_extra={"minProperties": 1, "maxProperties": 1}):
     """What of a request methods that hash go by; exactly one of these."""
 
-    header: _FieldName | None = Field(None, description="name of a header field, in any case")
-    cookie: _CookieName | None = Field(None, description="name of a cookie")
-    query: _Parameter | None = Field(None, description="name of a parameter in the query of the URL")
+    header: FieldName | None = Field(None, description="name of a header field, in any case")
+    cookie: CookieName | None = Field(None, description="name of a cookie")
+    query: Parameter | None = Field(None, description="name of a parameter in the query of the URL")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -43,7 +43,7 @@ def read_check(findings: Findings, path: KeyPath, name: str, data: object) -> He
         return None
     if timings is None:
         return None
-    return HealthCheck(name, ready, timings.interval, timings.timeout, timings.rise, timings.fall)
+    return HealthCheck(name, ready, **dict(timings))
 
 
 def _report_type(findings: Findings, path: KeyPath, data: dict[str, object]) -> None:

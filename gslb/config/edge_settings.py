@@ -10,7 +10,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Wit
 
 from gslb.config.amounts import Bound, LongTime
 from gslb.config.entry import Entry
-from gslb.config.proxying import CertificateEntry, Group, RetriesEntry, RetryBudgetEntry, TimeoutsEntry
+from gslb.config.proxying import (
+    CertificateEntry,
+    Group,
+    RetriesEntry,
+    RetryBudgetEntry,
+    ServerTlsEntry,
+    TimeoutsEntry,
+)
 from gslb.config.values import (
     WHOLE,
     Duration,
@@ -213,6 +220,11 @@ class EdgeSection(Entry):
         [],
         description="networks whose word on clients counts: X-Forwarded-For, Forwarded, the PROXY protocol",
     )
+    peer_tls: ServerTlsEntry = Field(
+        ServerTlsEntry(),
+        description="TLS to other regions' edges, where their listeners speak it: `{verify, ca, server_name, "
+        "certificate}`",
+    )
     tls: TlsEntry = Field(TlsEntry(), description="certificates and versions of listeners with TLS")
     access_log: AccessLogEntry = Field(
         AccessLogEntry(format=AccessLogFormat.OFF),
@@ -235,13 +247,23 @@ class EdgeSection(Entry):
 
     def settings(self) -> EdgeSettings:
         """As edges know them; files by the names that the section gives them."""
-        made = {"timeouts", "retries", "retry_budget", "trusted_proxies", "tls", "access_log", "resolver"}
+        made = {
+            "timeouts",
+            "retries",
+            "retry_budget",
+            "trusted_proxies",
+            "peer_tls",
+            "tls",
+            "access_log",
+            "resolver",
+        }
         return EdgeSettings(
             **self.model_dump(exclude=made),
             timeouts=self.timeouts.settings(),
             retries=self.retries.settings(),
             retry_budget=self.retry_budget.settings(),
             trusted_proxies=tuple(self.trusted_proxies),
+            peer_tls=self.peer_tls.settings(),
             tls=self.tls.settings(),
             access_log=self.access_log.settings(),
             resolver=tuple(self.resolver),

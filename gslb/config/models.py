@@ -15,6 +15,16 @@ from pydantic import (
 )
 
 from gslb.config.amounts import Bound
+from gslb.config.bearing import (
+    ConcurrencyEntry,
+    EjectionEntry,
+    HedgeEntry,
+    RouteRateLimitEntry,
+    Share,
+    SlowStartEntry,
+    SpillOverWord,
+    StickyEntry,
+)
 from gslb.config.discovery import MemberEntry
 from gslb.config.edge_settings import EdgeSection
 from gslb.config.entry import Entry
@@ -45,8 +55,11 @@ from gslb.fleet import (
     BalancingKey,
     GeoSettings,
     HealthCheck,
+    Mirror,
+    Priority,
     RedisSettings,
     SocketAddress,
+    SpillOver,
     TimeToLive,
 )
 
@@ -130,6 +143,19 @@ class CheckTimings(Entry):
     fall: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
         _CHECK["fall"], description="failures in a row that mean DOWN"
     )
+    fast_interval: Duration | None = Field(
+        _CHECK["fast_interval"],
+        description="from one probe to the next while the verdict is in doubt; default: `interval`",
+    )
+    jitter: Annotated[float, Field(ge=0, le=0.5), NUMBER] = Field(
+        _CHECK["jitter"], description="the part of itself by which an interval varies either way, 0 to 0.5"
+    )
+
+    @model_validator(mode="after")
+    def _faster(self) -> Self:
+        if self.fast_interval is not None and self.fast_interval > self.interval:
+            raise WrongError("fast_interval is longer than interval", "make it shorter, or leave it out")
+        return self
 
 
 class RegionEntry(Entry, json_schema_extra={"oneOf": [{"required": ["edges"]}, {"required": ["hostname"]}]}):
@@ -281,6 +307,48 @@ class PoolEntry(Entry):
         None,
         description="version of the PROXY header that begins every connection to them; none when left out",
     )
+    ejection: EjectionEntry = Field(
+        EjectionEntry(), description="when a server gets no requests for a while, whatever checks say"
+    )
+    panic: Share = Field(
+        0.0,
+        description="below this share of usable servers, 0 to 1, all of them are used, whatever checks say; "
+        "0: never",
+    )
+    slow_start: SlowStartEntry | None = Field(
+        None,
+        description="how long a server that comes back takes to get all of its share: a time, or "
+        "`{time, least}`; default: none",
+    )
+    sticky: StickyEntry | None = Field(
+        None, description="a cookie that keeps a client at its server; none when left out"
+    )
+    concurrency: ConcurrencyEntry = Field(
+        ConcurrencyEntry(), description="requests at all its servers at a time, of one edge process"
+    )
+    spill_over: SpillOverWord = Field(
+        SpillOver.OFF,
+        description="when requests go on to another region's edge: `off`, `on_failure` (no server here is "
+        "usable) or `on_saturation` (also while none has room)",
+    )
+
+
+class MirrorEntry(Entry):
+    """A pool that gets a copy of requests; what it answers is discarded."""
+
+    pool: PoolReference = Field(description="where the copies go")
+    share: Annotated[float, Field(gt=0, le=1), NUMBER] = Field(
+        1.0, description="of the requests that are copied"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pool_alone(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"pool": value}
+
+    def settings(self) -> Mirror:
+        """As edges know it."""
+        return Mirror(self.pool, self.share)
 
 
 class RouteEntry(Entry):
@@ -300,6 +368,21 @@ class RouteEntry(Entry):
     )
     max_body: Bound | None = Field(
         None, description="largest body of these requests; default: as under `edge`"
+    )
+    rate_limit: RouteRateLimitEntry | None = Field(
+        None, description="how many requests one client may send; default: as many as it likes"
+    )
+    priority: Priority = Field(
+        Priority.NORMAL,
+        description="`low` ones are turned away first when there is too little room, `high` last",
+    )
+    hedge: HedgeEntry | None = Field(
+        None, description="a second try beside one that is slow, `{after, share}`; none when left out"
+    )
+    mirror: MirrorEntry | None = Field(
+        None,
+        description="a pool that gets a copy of these requests, or `{pool, share}`; its answers are "
+        "discarded",
     )
 
 

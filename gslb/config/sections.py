@@ -54,6 +54,7 @@ from gslb.fleet import (
     Region,
     Route,
     Service,
+    SlowStart,
     SocketAddress,
 )
 
@@ -265,6 +266,7 @@ def _edge(region: str, index: int, entry: EdgeEntry) -> Edge:
         else tuple(map(Listener, sockets)),
         MappingProxyType(probe),
         entry.admin,
+        entry.peer,
     )
 
 
@@ -294,6 +296,12 @@ def _pool(name: str, entry: PoolEntry, check: HealthCheck, method: Balancing, ke
         entry.tls.settings() if entry.tls is not None else None,
         entry.proxy_protocol,
         key,
+        entry.ejection.settings(),
+        entry.panic,
+        entry.slow_start.settings() if entry.slow_start is not None else SlowStart(),
+        entry.sticky.settings() if entry.sticky is not None else None,
+        entry.concurrency.settings(),
+        entry.spill_over,
     )
 
 
@@ -321,6 +329,10 @@ def _route(entry: RouteEntry, edge: EdgeSettings) -> Route:
         entry.timeouts.settings(edge.timeouts) if entry.timeouts is not None else None,
         entry.retries.settings(edge.retries) if entry.retries is not None else None,
         entry.max_body,
+        entry.rate_limit.settings() if entry.rate_limit is not None else None,
+        entry.priority,
+        entry.hedge.settings() if entry.hedge is not None else None,
+        entry.mirror.settings() if entry.mirror is not None else None,
     )
 
 

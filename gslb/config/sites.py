@@ -94,6 +94,12 @@ class EdgeEntry(Entry):
         None, description="socket of its state, metrics and reloads; none when left out"
     )
 
+    peer: SocketText | None = Field(
+        None,
+        description="where edges of other regions send requests that spill over; default: `port` of each "
+        "address",
+    )
+
     @model_validator(mode="after")
     def _probes_its_own(self) -> Self:
         if len(set(self.addresses)) < len(self.addresses):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import Random
 
 import structlog
@@ -11,14 +12,11 @@ import structlog
 from gslb.clock import Clock
 from gslb.fleet import HealthCheck, SocketAddress
 from gslb.health.checks.base import ProbeOutcome
-from gslb.health.verdict import step
+from gslb.health.verdict import pause_after, step
 from gslb.world import Observation
 
 CONCURRENT_PROBES = 256
 """Probes in flight at once in one process; further ones wait for their turn."""
-
-JITTER = 0.1
-"""Intervals vary by so much of themselves either way, so that observers do not march in step."""
 
 Targets = Mapping[str, tuple[HealthCheck, SocketAddress]]
 """By target name: the check, and where to send it."""
@@ -29,8 +27,9 @@ _log = structlog.get_logger(__name__)
 class Prober:
     """Probes `targets`, at most once each at a time.
 
-    on_observation is called on the event loop after every outcome; if it raises, that is logged, and probing
-    goes on. `random` and `sleep` are for tests.
+    on_observation is called on the event loop after every outcome, and on_load after those that tell a load
+    (0 to 1), and once, with None, when a target that told one tells none any more. If they raise, that is
+    logged, and probing goes on. `random` and `sleep` are for tests.
     """
 
     def __init__(
@@ -41,6 +40,7 @@ class Prober:
         on_observation: Callable[[Observation], None],
         epoch: int,
         *,
+        on_load: Callable[[str, float | None], None] | None = None,
         random: Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -48,11 +48,13 @@ class Prober:
         self._observer = observer
         self._clock = clock
         self._on_observation = on_observation
+        self._on_load = on_load
         self._epoch = epoch
         self._random = random or Random()
         self._sleep = sleep
         self._slots = asyncio.Semaphore(CONCURRENT_PROBES)
         self._observations: dict[str, Observation] = {}
+        self._loads: dict[str, float] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._running: asyncio.TaskGroup | None = None
         self.probes = 0
@@ -62,6 +64,11 @@ class Prober:
     def observations(self) -> Mapping[str, Observation]:
         """The latest observation of each target; those not probed yet are missing."""
         return self._observations
+
+    @property
+    def loads(self) -> Mapping[str, float]:
+        """The latest load, 0 to 1, of each target that tells one."""
+        return self._loads
 
     async def initial_round(self, deadline: float) -> bool:
         """Probe every target once, all at the same time; True if all were known within `deadline` seconds.
@@ -103,13 +110,17 @@ class Prober:
             for target, observation in self._observations.items()
             if target in self._targets
         }
+        self._loads = {target: load for target, load in self._loads.items() if target in self._targets}
         if self._running is not None:
             for target in [name for name in self._targets if name not in self._watches]:
                 known = target in self._observations and target not in before
                 self._begin(self._running, target, self._spread(target) if known else 0.0)
 
     async def run(self) -> None:
-        """Probe every target at its interval until cancelled; starts are spread over the first interval."""
+        """Probe every target at its interval until cancelled; starts are spread over the first interval.
+
+        While a verdict is in doubt, or there is none yet, the interval is the check's `fast_interval`.
+        """
         async with asyncio.TaskGroup() as group:
             for target in self._targets:
                 self._begin(group, target, self._spread(target))
@@ -122,7 +133,10 @@ class Prober:
                 self._watches.clear()
 
     def _spread(self, target: str) -> float:
-        return self._random.uniform(0, self._targets[target][0].interval)
+        return self._random.uniform(0, self._pause(target, self._targets[target][0]))
+
+    def _pause(self, target: str, check: HealthCheck) -> float:
+        return pause_after(self._observations.get(target), check)
 
     def _begin(self, group: asyncio.TaskGroup, target: str, delay: float) -> None:
         self._watches[target] = group.create_task(self._watch(target, delay), name=f"probe {target}")
@@ -133,7 +147,7 @@ class Prober:
         while True:
             started = self._clock.monotonic()
             await self._probe(target, check, address)
-            pause = check.interval * self._random.uniform(1 - JITTER, 1 + JITTER)
+            pause = self._pause(target, check) * self._random.uniform(1 - check.jitter, 1 + check.jitter)
             await self._sleep(max(0.0, started + pause - self._clock.monotonic()))
 
     async def _probe(self, target: str, check: HealthCheck, address: SocketAddress) -> None:
@@ -151,14 +165,23 @@ class Prober:
             epoch=self._epoch,
         )
         self._observations[target] = observation
-        self._tell(observation)
+        self._tell("an observation", target, partial(self._on_observation, observation))
+        self._take_load(target, outcome.load)
 
-    def _tell(self, observation: Observation) -> None:
+    def _take_load(self, target: str, load: float | None) -> None:
+        if load is not None:
+            self._loads[target] = load
+        elif self._loads.pop(target, None) is None:
+            return
+        if self._on_load is not None:
+            self._tell("a load", target, partial(self._on_load, target, load))
+
+    def _tell(self, what: str, target: str, tell: Callable[[], None]) -> None:
         # All targets share one task group: an error that escaped here would end the probing of all of them.
         try:
-            self._on_observation(observation)
+            tell()
         except Exception:
-            _log.exception("an observation could not be passed on", target=observation.target)
+            _log.exception(f"{what} could not be passed on", target=target)
 
     async def _outcome(self, target: str, check: HealthCheck, address: SocketAddress) -> ProbeOutcome:
         # Checks promise not to raise. One that breaks its promise must not end the watch over its target,

@@ -45,10 +45,17 @@ def step(
         # To the millisecond, as it travels: every reader must fold the very same moment.
         since=round(since, 3),
         consecutive=consecutive,
-        flip_in=(_needed(verdict, check) - max(-consecutive, 0)) * check.interval,
+        flip_in=_flip_in(verdict, consecutive, check),
         epoch=epoch,
         sequence=1 if previous is None else previous.sequence + 1,
     )
+
+
+def pause_after(observation: Observation | None, check: HealthCheck) -> float:
+    """Seconds from one probe to the next, jitter aside: fewer while nothing is known, or what is known in
+    doubt."""
+    in_doubt = observation is None or observation.verdict is Verdict.UNKNOWN or observation.consecutive < 0
+    return _confirming(check) if in_doubt else check.interval
 
 
 def is_news(previous: Observation | None, current: Observation) -> bool:
@@ -75,6 +82,19 @@ def reason_class(reason: str) -> str:
 def _needed(verdict: Verdict, check: HealthCheck) -> int:
     """Outcomes in a row that it takes to end `verdict`."""
     return check.fall if verdict is Verdict.UP else check.rise
+
+
+def _confirming(check: HealthCheck) -> float:
+    """Seconds between probes while the verdict is in doubt."""
+    return check.interval if check.fast_interval is None else check.fast_interval
+
+
+def _flip_in(verdict: Verdict, consecutive: int, check: HealthCheck) -> float:
+    """Seconds until `verdict` could end at the earliest: the first outcome against it comes at the usual
+    time, those that confirm it follow faster. Jitter, which evens out, is not counted."""
+    lacking = _needed(verdict, check) - max(-consecutive, 0)
+    confirming = _confirming(check)
+    return lacking * confirming if consecutive < 0 else check.interval + (lacking - 1) * confirming
 
 
 def _reason(outcome: ProbeOutcome, verdict: Verdict, consecutive: int, check: HealthCheck) -> str:

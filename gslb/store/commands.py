@@ -145,7 +145,50 @@ end
 return 1
 """)
 
-SCRIPTS = (READ, WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE, CHANGE_SERVER)
+LIMITING = Script("""
+-- KEYS[1]: the sorted set of those that share rate limits. ARGV: a name, ms after which the silent are gone.
+-- Returns how many there are, that one included. Who seems to be of the future is gone too: the clock was set
+-- back, and those that are there tell again.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], now + 1, '+inf')
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+""")
+
+SPEND = Script("""
+-- KEYS[1]: the sorted set of a limit's clients. KEYS[2]: that of those that share limits. ARGV: ms in which
+-- one request is refilled, ms that each of those can draw on a bucket in advance, clients kept, then for each
+-- client: its name, requests admitted, ms from now until its bucket would be full if they had been all.
+-- Returns for each client the ms until its bucket is full. The rule is that of token buckets, for many
+-- requests at once: each moves the moment on from where it is, or from the request's own if that is later.
+-- Nobody can owe more than all can draw in advance: what is more, a clock that was set back has made.
+local function text(ms) return string.format('%.4f', ms) end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local most = now + (redis.call('ZCARD', KEYS[2]) + 1) * ARGV[2]
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))
+local missing, longest = {}, 0
+for i = 4, #ARGV, 3 do
+  local full = now + ARGV[i + 2]
+  local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '-inf')
+  full = math.min(most, math.max(full, before + ARGV[i + 1] * ARGV[1]))
+  if full > now then redis.call('ZADD', KEYS[1], text(full), ARGV[i]) end
+  missing[#missing + 1] = text(full - now)
+  longest = math.max(longest, full - now)
+end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+if redis.call('PTTL', KEYS[1]) < longest then redis.call('PEXPIRE', KEYS[1], math.ceil(longest) + 1) end
+return missing
+""")
+
+SCRIPTS = (READ, WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE, CHANGE_SERVER, LIMITING, SPEND)
 
 
 async def load_scripts(client: redis.Redis) -> None:

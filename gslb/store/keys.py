@@ -16,6 +16,9 @@ EVENTS = PREFIX + "events"
 CHANGES = PREFIX + "changes"
 """Pub/sub channel: each message is the key that changed."""
 
+LIMITERS = PREFIX + "limiters"
+"""Sorted set: processes that share rate limits, scored by when they were last heard (Redis's ms)."""
+
 EVENTS_KEPT = 10_000
 """About so many events are kept."""
 
@@ -25,6 +28,7 @@ _OVERRIDE = PREFIX + "override:"
 _VERDICT = PREFIX + "verdict:"
 _SERVER = PREFIX + "server:"
 _SERVERS = PREFIX + "servers:"
+_RATE = PREFIX + "rate:"
 
 GONE_AFTER_LEASES = 3
 """An observer silent for so many leases has left; its votes have lapsed long before."""
@@ -66,6 +70,12 @@ def servers(region: str) -> str:
 def server_region_of(key: str) -> str | None:
     """The region of a server's key; None for other keys."""
     return key.removeprefix(_SERVER).partition("/")[0] or None if key.startswith(_SERVER) else None
+
+
+def rate(limit: str) -> str:
+    """Sorted set, until it is all over: the clients of a rate limit that have less than their whole burst,
+    scored by when they have it again (Redis's ms)."""
+    return _RATE + limit
 
 
 def observation_of(key: str) -> tuple[str, str] | None:

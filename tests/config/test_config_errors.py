@@ -166,7 +166,7 @@ CASES = [
     (
         "{type: tcp, ",
         "{",
-        "15:3: checks.quick: `type` is missing; types: http, tcp",
+        "15:3: checks.quick: `type` is missing; types: http, tcp, agent",
     ),
     (
         "interval: 1s",

@@ -9,8 +9,9 @@ from typing import Any, cast
 from edge_stage import REGION, make_fleet
 from strict_reading import IncompleteError, Read, read_request
 
-from edge.pool import IdleConnection, Pools
+from edge.pool import Pools
 from edge.proxy.proxy import Proxy
+from edge.server import IdleConnection
 from gslb.fleet import Route, SocketAddress
 
 QUIET_TURNS = 4  # of the loop without news: connecting takes fewer

@@ -31,6 +31,10 @@ class Fake:
     load: float | None = None
     backup: bool = False
 
+    @property
+    def full_weight(self) -> int:
+        return self.weight
+
 
 def servers(*weights: int) -> list[Fake]:
     return [Fake("abcdefgh"[index], weight) for index, weight in enumerate(weights)]

@@ -15,7 +15,8 @@ from edge_stage import REGION, Origin, Stage, answering, make_fleet, ok, read_he
 from edge_yard import Yard, statuses
 
 from edge.changes import lines
-from edge.pool import ServerState
+from edge.pool import PoolState
+from edge.server import ServerState
 from gslb.balancing import (
     Balancing,
     BalancingKey,
@@ -24,7 +25,8 @@ from gslb.balancing import (
     PowerOfTwoOptions,
     ThenOptions,
 )
-from gslb.fleet import Route, Server, SocketAddress
+from gslb.config.checks import default_tcp_check
+from gslb.fleet import Pool, Route, Server, SocketAddress
 from gslb.fleet_edge import Connections, Retries, Timeouts
 from gslb.world import Verdict
 
@@ -140,7 +142,8 @@ def test_a_bound_of_a_servers_own_beats_the_pools_and_every_process_has_it(
     most: int | None, declared: int | None, expected: float
 ) -> None:
     server = Server(REGION, "web", SocketAddress("a", 80), max_connections=declared)
-    state = ServerState(server, Connections(most=most))
+    pool = Pool("web", Balancing(), default_tcp_check(), Connections(most=most))
+    (state,) = PoolState(pool, (server,)).servers
     column = memoryview(array("q", [0]))
     assert state.max_in_flight == expected
     state.share(0, column, (column, column))  # one of three that serve
@@ -322,7 +325,7 @@ async def test_a_server_that_stops_in_the_middle_of_a_response_has_failed(
     either: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = []
-    monkeypatch.setattr(ServerState, "failed", lambda server, seconds: failed.append(server))
+    monkeypatch.setattr(ServerState, "failed", lambda server, seconds, **how: failed.append(server))
 
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)

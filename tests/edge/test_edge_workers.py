@@ -21,6 +21,7 @@ from ports import free_port
 from edge.balance.least_connections import LeastConnections
 from edge.counters import Counters
 from edge.pool import Pools
+from edge.spill_over import Neighbourhood
 from edge.worker import Inbox
 from edge.workers.channel import Shared
 from edge.workers.columns import Board
@@ -66,7 +67,7 @@ class Sharers:
         fresh = self.head.board.successor(self.layout(fleet))
         self.pools.use(fleet, region, 0.0)
         self.head.use(fresh)
-        self.head.tell()
+        self.head.tell(Neighbourhood())
         for share, pools, _ in self.workers:
             pools.use(fleet, region, 0.0)
             share.attach(self.board())
@@ -150,7 +151,7 @@ def test_totals_never_go_back_when_a_fleet_is_taken_up(sharers: Sharers) -> None
 def test_verdicts_of_the_head_hold_for_workers_and_for_those_that_start_later(sharers: Sharers) -> None:
     sharers.pools.judge(f"{REGION}/web/{A}", Verdict.DOWN, "refused", 1.0)
     sharers.pools.judge(f"{REGION}/web/{B}", Verdict.UP, "ok", 1.0)
-    sharers.head.tell()
+    sharers.head.tell(Neighbourhood())
     share, pools, _ = sharers.workers[0]
     share.look()
     assert [server.verdict for server in pools.by_name["web"].servers] == [Verdict.DOWN, Verdict.UP]

@@ -6,70 +6,24 @@ import asyncio
 import re
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 
 import pytest
-import trustme
+from listening_target import AUTHORITY, PATIENCE, answering, http, listening
 from pydantic import ValidationError
 
 from gslb.fleet import SocketAddress
-from gslb.health.checks import BODY_LIMIT, CHECKS, Check, CheckOptions, HttpCheck, ProbeOutcome, TcpCheck
+from gslb.health.checks import (
+    BODY_LIMIT,
+    CHECKS,
+    AgentCheck,
+    Check,
+    CheckOptions,
+    HttpCheck,
+    ProbeOutcome,
+    TcpCheck,
+)
 from gslb.health.checks import http as http_module
 from gslb.health.checks import tcp as tcp_module
-
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("health.test")
-PATIENCE = 10.0
-
-Handler = Callable[[socket.socket], object]
-
-
-@contextmanager
-def listening(handler: Handler, *, tls: bool = False) -> Iterator[SocketAddress]:
-    """A server in a thread, one connection after the other; what clients do to it, it bears."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    CERTIFICATE.configure_cert(context)
-    over = threading.Event()
-
-    def serve() -> None:
-        while True:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                if over.is_set():
-                    return
-                connection.settimeout(PATIENCE)
-                if tls:
-                    with context.wrap_socket(connection, server_side=True) as wrapped:
-                        handler(wrapped)
-                else:
-                    handler(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield SocketAddress(*address)
-        finally:
-            over.set()
-            socket.create_connection(address).close()
-            thread.join()
-
-
-def answering(answer: bytes, requests: list[bytes] | None = None) -> Handler:
-    """Reads a request's head, sends `answer`, and closes."""
-
-    def handler(connection: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += connection.recv(65536) or b"\r\n\r\n"
-        if requests is not None:
-            requests.append(head)
-        connection.sendall(answer)
-
-    return handler
 
 
 def silent(connection: socket.socket) -> None:
@@ -92,16 +46,14 @@ def flooding(connection: socket.socket) -> None:
         connection.sendall(b"x" * 65536)
 
 
-def http(body: bytes = b"ok", status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
 async def test_the_registry_knows_every_check_by_its_name() -> None:
-    assert dict(CHECKS) == {"http": HttpCheck, "tcp": TcpCheck}
+    assert dict(CHECKS) == {"http": HttpCheck, "tcp": TcpCheck, "agent": AgentCheck}
     for name, check in CHECKS.items():
-        instance = check.from_options(check.Options())
+        required = {"port": 9} if check is AgentCheck else {}
+        instance = check.from_options(check.Options.model_validate(required))
         assert instance.name == name
-        assert instance == check.from_options(check.Options()), "equal options make equal checks"
+        again = check.from_options(check.Options.model_validate(required))
+        assert instance == again, "equal options make equal checks"
         hash(instance)
 
 
@@ -270,9 +222,20 @@ async def test_hung_up_on() -> None:
         ("http", {"headers": {"a": "x\r\ny: z"}}, "characters that no header may have"),
         ("http", {"server_name": "x"}, "add tls: true"),
         ("http", {"pth": "/"}, "Extra inputs are not permitted"),
+        ("http", {"load": "header"}, "write `body`, {header: NAME} or {field: PATH}"),
+        ("http", {"load": {}}, "write `body`, {header: NAME} or {field: PATH}"),
+        ("http", {"load": {"header": "a", "field": "b"}}, "write `body`, {header: NAME} or {field: PATH}"),
+        ("http", {"load": {"json": "a"}}, "'json' is no place"),
+        ("http", {"load": {"header": "a b"}}, "'a b' is not a header name"),
+        ("http", {"load": {"header": 5}}, "5 is not a header name"),
+        ("http", {"load": {"field": "a..b"}}, "'a..b' is not a field"),
+        ("http", {"load": "body", "method": "HEAD"}, "no body to tell the load in"),
         ("tcp", {"server_name": "x"}, "add tls: true"),
         ("tcp", {"expect": ""}, "at least 1 character"),
         ("tcp", {"path": "/"}, "Extra inputs are not permitted"),
+        ("agent", {}, "Field required"),
+        ("agent", {"port": 0}, "greater than or equal to 1"),
+        ("agent", {"port": 65536}, "less than or equal to 65535"),
     ],
 )
 def test_bad_options_say_what_is_right(check: str, options: dict[str, object], message: str) -> None:

@@ -142,6 +142,66 @@ async def test_every_target_is_probed_at_its_interval_with_spread_and_jitter() -
     assert 1.05 < max(night.slept) <= 1.1
 
 
+async def test_jitter_is_the_checks_own() -> None:
+    clock = FakeClock()
+    night = Night(clock)
+    health = HealthCheck("steady", ScriptedCheck(), interval=1.0, timeout=0.5, jitter=0.0)
+    prober = Prober({"r/0": (health, ADDRESS)}, "ns1", clock, lambda each: None, 1, sleep=night.sleep)
+    async with running(prober):
+        await night.pass_(10.0)
+    assert night.slept[1:] == pytest.approx([1.0] * (len(night.slept) - 1))
+    assert len(night.slept) >= 10
+
+
+async def test_a_target_in_doubt_is_probed_at_the_fast_interval() -> None:
+    clock = FakeClock()
+    night, answers = Night(clock), iter([True, False, False, False])
+    check = ScriptedCheck(lambda target: ProbeOutcome(next(answers, False), "as told", 0.0))
+    health = HealthCheck("quick", check, 5.0, 0.5, rise=2, fall=3, fast_interval=0.5, jitter=0.0)
+    told: list[Observation] = []
+    prober = Prober({"r/0": (health, ADDRESS)}, "ns1", clock, told.append, 1, sleep=night.sleep)
+    async with running(prober):
+        await night.pass_(11.5)
+    assert night.slept[0] <= 0.5, "nothing is known of it yet"
+    assert night.slept[1:5] == pytest.approx([5.0, 0.5, 0.5, 5.0])
+    assert [each.verdict.value for each in told[:4]] == ["up", "up", "up", "down"]
+
+
+async def test_a_load_is_told_as_often_as_it_comes_and_its_end_once() -> None:
+    clock = FakeClock()
+    night, loads = Night(clock), iter([None, 0.2, 0.2, 0.7, None])
+    check = ScriptedCheck(lambda target: ProbeOutcome(True, "as told", 0.0, next(loads, None)))
+    health = HealthCheck("scripted", check, interval=1.0, timeout=0.5)
+    told: list[tuple[str, float | None]] = []
+
+    def listen(target: str, load: float | None) -> None:
+        told.append((target, load))
+        if load == 0.2:
+            raise OSError("no space left on device")
+
+    prober = Prober(
+        {"r/0": (health, ADDRESS)}, "ns1", clock, lambda each: None, 1, on_load=listen, sleep=night.sleep
+    )
+    with structlog.testing.capture_logs() as lines:
+        async with running(prober):
+            while len(told) < 3:
+                await night.pass_(0.1)
+            assert dict(prober.loads) == {"r/0": 0.7}
+            await night.pass_(5.0)
+    assert told == [("r/0", 0.2), ("r/0", 0.2), ("r/0", 0.7), ("r/0", None)]
+    assert dict(prober.loads) == {}
+    assert {line["event"] for line in lines} == {"a load could not be passed on"}
+
+
+async def test_the_load_of_a_target_that_goes_is_forgotten() -> None:
+    check = ScriptedCheck(lambda target: ProbeOutcome(True, "as told", 0.0, 0.5))
+    prober, _ = prober_of(check, 2, FakeClock())
+    assert await prober.initial_round(30.0)
+    assert dict(prober.loads) == {"r/0": 0.5, "r/1": 0.5}
+    prober.use({"r/1": (HealthCheck("scripted", check), ADDRESS)})
+    assert dict(prober.loads) == {"r/1": 0.5}
+
+
 async def test_a_slow_target_is_not_probed_twice_at_a_time_and_holds_up_nobody() -> None:
     clock = FakeClock()
     night, slow, quick = Night(clock), ScriptedCheck(release=asyncio.Event()), ScriptedCheck()

@@ -9,19 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_fleet import CHECK
 
+from gslb.fleet import HealthCheck
 from gslb.health.checks import ProbeOutcome
-from gslb.health.verdict import is_news, reason_class, step
+from gslb.health.verdict import is_news, pause_after, reason_class, step
 from gslb.world import Observation, Verdict
 
 GOOD = ProbeOutcome(True, "200 in 12 ms", 0.012)
 BAD = ProbeOutcome(False, "connection refused", 0.001)
 
 
-def follow(outcomes: list[ProbeOutcome], previous: Observation | None = None) -> list[Observation]:
+def follow(
+    outcomes: list[ProbeOutcome], previous: Observation | None = None, check: HealthCheck = CHECK
+) -> list[Observation]:
     seen = []
     for number, outcome in enumerate(outcomes):
         previous = step(
-            previous, outcome, target="t", observer="ns1", check=CHECK, now=100.0 + number, epoch=7
+            previous, outcome, target="t", observer="ns1", check=check, now=100.0 + number, epoch=7
         )
         seen.append(previous)
     return seen
@@ -73,6 +76,41 @@ def test_one_success_forgives_failures() -> None:
     seen = follow([GOOD, BAD, BAD, GOOD, BAD, BAD])
     assert {each.verdict for each in seen} == {Verdict.UP}
     assert [each.consecutive for each in seen] == [1, -1, -2, 1, -1, -2]
+
+
+def test_what_confirms_a_doubt_comes_faster() -> None:
+    quick = replace(CHECK, interval=5.0, fast_interval=0.5)
+    seen = follow([GOOD, BAD, BAD, BAD, BAD, GOOD, GOOD], check=quick)
+    assert [(each.verdict.value, pause_after(each, quick), each.flip_in) for each in seen] == [
+        ("up", 5.0, 6.0),
+        ("up", 0.5, 1.0),
+        ("up", 0.5, 0.5),
+        ("down", 5.0, 5.5),
+        ("down", 5.0, 5.5),
+        ("down", 0.5, 0.5),
+        ("up", 5.0, 6.0),
+    ]
+    assert pause_after(None, quick) == 0.5
+    assert pause_after(replace(seen[0], verdict=Verdict.UNKNOWN, consecutive=0), quick) == 0.5
+    assert pause_after(None, CHECK) == pause_after(seen[1], CHECK) == CHECK.interval
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=40),
+    st.none() | st.floats(0.1, 5.0),
+    st.integers(1, 5),
+    st.integers(1, 5),
+)
+def test_an_outcome_later_a_flip_is_that_much_nearer(
+    oks: list[bool], fast: float | None, rise: int, fall: int
+) -> None:
+    check = replace(CHECK, interval=5.0, fast_interval=fast, rise=rise, fall=fall)
+    last = follow([GOOD if ok else BAD for ok in oks], check=check)[-1]
+    waited, now = 0.0, last
+    while now.verdict is last.verdict:
+        waited += pause_after(now, check)
+        (now,) = follow([BAD if last.verdict is Verdict.UP else GOOD], now, check)
+    assert last.flip_in == pytest.approx(waited)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))

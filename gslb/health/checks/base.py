@@ -19,11 +19,28 @@ class CheckOptions(BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ProbeOutcome:
-    """What came of one probe. reason: a phrase such as `200 in 12 ms`. latency: seconds it took."""
+    """What came of one probe. reason: a phrase such as `200 in 12 ms`. latency: seconds it took.
+
+    load: share of the target's resources in use as it told, 0 to 1; None: it told none, or the probe failed.
+    """
 
     ok: bool
     reason: str
     latency: float
+    load: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a check makes of the answer. reason: without the time it took. remark: follows that, if ok.
+
+    load: as in ProbeOutcome. It stands in no reason: a reason that varies is news to everybody, every time.
+    """
+
+    ok: bool
+    reason: str
+    load: float | None = None
+    remark: str = ""
 
 
 class Check(Protocol):

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gslb.fleet import SocketAddress
-from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome
+from gslb.health.checks.base import BODY_LIMIT, CheckOptions, Judgement, ProbeOutcome
 from gslb.health.checks.failure import failure_phrase
+from gslb.health.checks.load import HEADER_NAME, LoadOption, LoadSource
 from gslb.health.checks.timed import timed_probe
 from gslb.health.checks.tls import tls_context
 
 if TYPE_CHECKING:
     import aiohttp
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t\x80-\xff]*")
 _REQUEST_TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _STATUS = re.compile(r"([1-5]\d\d)(?:\s*-\s*([1-5]\d\d))?")
@@ -38,6 +38,10 @@ class HttpCheckOptions(CheckOptions):
         description="text that must occur in the first 64 KiB of the body, or a regular expression as /.../",
     )
     headers: dict[str, str] = Field(default_factory=dict, description="further request headers")
+    load: LoadOption | None = Field(
+        None,
+        description="where an answer tells the load: `body`, `{header: NAME}`, or `{field: PATH}` of JSON",
+    )
     tls: bool = Field(False, description="whether to speak HTTPS")
     verify: bool = Field(True, description="whether the certificate must be valid")
     server_name: str | None = Field(
@@ -75,7 +79,7 @@ class HttpCheckOptions(CheckOptions):
     @classmethod
     def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for header, value in headers.items():
-            if not _HEADER_NAME.fullmatch(header):
+            if not HEADER_NAME.fullmatch(header):
                 raise ValueError(f"{header!r} is not a header name")
             if header.lower() == "host":
                 raise ValueError("Host has an option of its own: use `host`")
@@ -89,6 +93,8 @@ class HttpCheckOptions(CheckOptions):
             raise ValueError("server_name is for TLS only; add tls: true or leave it out")
         if self.body is not None and self.method == "HEAD":
             raise ValueError("an answer to HEAD has no body to look into; use method: GET or leave body out")
+        if self.load is not None and self.load.in_body and self.method == "HEAD":
+            raise ValueError("an answer to HEAD has no body to tell the load in; use method: GET or a header")
         return self
 
 
@@ -132,6 +138,7 @@ class HttpCheck:
     status: tuple[tuple[int, int], ...] = ((200, 299),)
     body: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    load: LoadSource | None = None
     tls: bool = False
     verify: bool = True
     server_name: str | None = None
@@ -146,6 +153,7 @@ class HttpCheck:
             status=status_ranges(options.status),
             body=options.body,
             headers=tuple(options.headers.items()),
+            load=options.load,
             tls=options.tls,
             verify=options.verify,
             server_name=options.server_name,
@@ -159,7 +167,7 @@ class HttpCheck:
 
         return await timed_probe(self._exchange(target), timeout, _http_failure_phrase)
 
-    async def _exchange(self, target: SocketAddress) -> tuple[bool, str]:
+    async def _exchange(self, target: SocketAddress) -> Judgement:
         import aiohttp
         from multidict import CIMultiDict
         from yarl import URL
@@ -184,20 +192,19 @@ class HttpCheck:
         ):
             return await self._judge(response)
 
-    async def _judge(self, response: aiohttp.ClientResponse) -> tuple[bool, str]:
+    async def _judge(self, response: aiohttp.ClientResponse) -> Judgement:
         if not any(first <= response.status <= last for first, last in self.status):
-            return False, f"status {response.status}, expected {_ranges_text(self.status)}"
-        if self.body is None:
-            return True, str(response.status)
-        received = b""
-        while len(received) < BODY_LIMIT:
-            chunk = await response.content.read(BODY_LIMIT - len(received))
-            if not chunk:
-                break
-            received += chunk
-        if body_pattern(self.body).search(received.decode("utf-8", "replace")):
-            return True, str(response.status)
-        return False, f"body does not match {self.body!r}"
+            return Judgement(False, f"status {response.status}, expected {_ranges_text(self.status)}")
+        wanted = self.body is not None or (self.load is not None and self.load.in_body)
+        body = await _beginning(response) if wanted else b""
+        if self.body is not None and not body_pattern(self.body).search(body.decode("utf-8", "replace")):
+            return Judgement(False, f"body does not match {self.body!r}")
+        if self.load is None:
+            return Judgement(True, str(response.status))
+        load = self.load.read(response.headers, body)
+        # A target that serves is not down because it does not say how busy it is.
+        remark = ", load not told" if load is None else ""
+        return Judgement(True, str(response.status), load, remark)
 
     def _server_name(self, target: SocketAddress) -> str:
         if self.server_name is not None:
@@ -205,6 +212,17 @@ class HttpCheck:
         if self.host is None:
             return target.host
         return re.sub(r":\d+$", "", self.host).strip("[]")
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The first BODY_LIMIT bytes of the body."""
+    received = b""
+    while len(received) < BODY_LIMIT:
+        chunk = await response.content.read(BODY_LIMIT - len(received))
+        if not chunk:
+            break
+        received += chunk
+    return received
 
 
 def _ranges_text(ranges: tuple[tuple[int, int], ...]) -> str:

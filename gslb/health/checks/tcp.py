@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from gslb.fleet import SocketAddress
-from gslb.health.checks.base import BODY_LIMIT, CheckOptions, ProbeOutcome
+from gslb.health.checks.base import BODY_LIMIT, CheckOptions, Judgement, ProbeOutcome
+from gslb.health.checks.connection import connected
 from gslb.health.checks.failure import failure_phrase
 from gslb.health.checks.timed import timed_probe
 from gslb.health.checks.tls import tls_context
@@ -62,27 +62,18 @@ class TcpCheck:
         """See Check.probe; the whole exchange must fit into `timeout` seconds."""
         return await timed_probe(self._exchange(target), timeout, failure_phrase)
 
-    async def _exchange(self, target: SocketAddress) -> tuple[bool, str]:
+    async def _exchange(self, target: SocketAddress) -> Judgement:
         context = tls_context(self.verify) if self.tls else None
         server_name = (self.server_name or target.host) if self.tls else None
-        reader, writer = await asyncio.open_connection(
-            target.host, target.port, ssl=context, server_hostname=server_name
-        )
-        try:
+        async with connected(target, context, server_name) as (reader, writer):
             if self.send is not None:
                 writer.write(self.send)
                 await writer.drain()
             if self.expect is None:
-                return True, "connected"
+                return Judgement(True, "connected")
             if await _comes(reader, self.expect):
-                return True, "expected text"
-            return False, f"answer does not contain {self.expect.decode()!r}"
-        finally:
-            # The probe is over either way: nothing more is owed to the other side, so do not linger; but
-            # nothing of it remains either when it returns.
-            writer.transport.abort()
-            with suppress(OSError):
-                await writer.wait_closed()
+                return Judgement(True, "expected text")
+            return Judgement(False, f"answer does not contain {self.expect.decode()!r}")
 
 
 async def _comes(reader: asyncio.StreamReader, expected: bytes) -> bool:

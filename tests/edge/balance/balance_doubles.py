@@ -27,13 +27,17 @@ class Fake:
     """A server whose state the test sets."""
 
     name: str
-    weight: int = 1
+    weight: float = 1
     in_flight: int = 0
     usable: bool = True
     max_in_flight: float = inf
     response_time: float | None = None
     load: float | None = None
     backup: bool = False
+    full_weight: int = 0
+
+    def __post_init__(self) -> None:
+        self.full_weight = self.full_weight or self.weight
 
 
 def servers(*weights):
