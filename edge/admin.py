@@ -113,6 +113,9 @@ def state_document(process: Shown) -> dict[str, Any]:
         "in_flight": counters.in_flight,
         "requests": counters.requests,
         "retries": counters.retries,
+        "spilled": counters.spilled,
+        "hedged": counters.hedged,
+        "mirrored": counters.mirrored,
         "responses": {str(code): count for code, count in sorted(counters.responses.items())},
         "refusals": {str(code): count for code, count in sorted(counters.refusals.items())},
         "workers": {str(number): pid for number, pid in sorted(process.pids.items())},
@@ -126,6 +129,10 @@ def _pool_document(pool: PoolState) -> dict[str, Any]:
         "method": pool.pool.method.name.value,
         "usable": pool.usable,
         "healthy": pool.healthy,
+        "panics": pool.panics,
+        "waiting": len(pool.waiting),
+        "concurrency_limit": pool.concurrency.limit if pool.concurrency.bounded else None,
+        "spill_over": pool.pool.spill_over.value,
         "servers": [_server_document(server) for server in pool.servers],
     }
 
@@ -133,7 +140,12 @@ def _pool_document(pool: PoolState) -> dict[str, Any]:
 def _server_document(server: ServerState) -> dict[str, Any]:
     return {
         "address": server.name,
-        "weight": server.weight,
+        "weight": server.full_weight,
+        "weight_now": server.weight,
+        "mode": server.mode.value,
+        "usable": server.usable,
+        "ejected": _ejected(server),
+        "load": server.load,
         "verdict": server.verdict.value,
         "reason": server.reason,
         "since": iso(server.since) if server.since else None,
@@ -144,6 +156,13 @@ def _server_document(server: ServerState) -> dict[str, Any]:
         "connections_opened": server.opened,
         "connections_idle": len(server.idle) + server.idle_elsewhere,
     }
+
+
+def _ejected(server: ServerState) -> str | None:
+    """Why it is ejected; by how many workers, when they do not serve in this process."""
+    if server.standing.ejected is not None:
+        return server.standing.ejected.reason
+    return f"by {server.ejected_elsewhere} workers" if server.ejected_elsewhere else None
 
 
 class EdgeCollector(Collector):
@@ -160,6 +179,10 @@ class EdgeCollector(Collector):
             ("gslb_edge_requests", "Requests taken on.", counters.requests),
             ("gslb_edge_probes", "Requests for the edge's own health.", counters.probes),
             ("gslb_edge_retries", "Further tries after one that failed.", counters.retries),
+            ("gslb_edge_spilled", "Requests sent to another region's edge.", counters.spilled),
+            ("gslb_edge_hedged", "Second tries beside a slow first.", counters.hedged),
+            ("gslb_edge_mirrored", "Copies of requests sent to another pool.", counters.mirrored),
+            ("gslb_edge_mirrored_not", "Copies not made, as too many were under way.", counters.mirrored_not),
             ("gslb_edge_connections_accepted", "Client connections accepted.", counters.connections),
             (
                 "gslb_edge_connections_refused",
@@ -188,22 +211,43 @@ class EdgeCollector(Collector):
         up = GaugeMetricFamily("gslb_edge_server_up", "Whether its verdict is UP.", labels=labels)
         in_flight = GaugeMetricFamily("gslb_edge_server_in_flight", "Requests at it now.", labels=labels)
         idle = GaugeMetricFamily("gslb_edge_server_idle", "Idle connections to it.", labels=labels)
+        ejected = GaugeMetricFamily("gslb_edge_server_ejected", "Whether it is ejected.", labels=labels)
+        weight = GaugeMetricFamily("gslb_edge_server_weight", "Its weight by now.", labels=labels)
+        load = GaugeMetricFamily("gslb_edge_server_load", "Its load as it tells, 0 to 1.", labels=labels)
         requests = CounterMetricFamily("gslb_edge_server_requests", "Requests sent to it.", labels=labels)
         failures = CounterMetricFamily("gslb_edge_server_failures", "Failed or 5xx responses.", labels=labels)
         unreachable = CounterMetricFamily(
             "gslb_edge_server_connect_failures", "Connections it did not take.", labels=labels
         )
+        panics = GaugeMetricFamily("gslb_edge_pool_panics", "Whether all servers are used.", labels=["pool"])
         for pool in self._process.pools:
+            panics.add_metric([pool.name], float(pool.panics))
             for server in pool.servers:
                 key = [pool.name, server.name]
                 usable.add_metric(key, float(server.usable))
                 up.add_metric(key, float(server.verdict is Verdict.UP))
+                ejected.add_metric(key, float(server.ejected or server.ejected_elsewhere > 0))
+                weight.add_metric(key, server.weight)
+                if server.load is not None:
+                    load.add_metric(key, server.load)
                 in_flight.add_metric(key, server.in_flight)
                 idle.add_metric(key, len(server.idle) + server.idle_elsewhere)
                 requests.add_metric(key, server.requests)
                 failures.add_metric(key, server.failures)
                 unreachable.add_metric(key, server.connect_failures)
-        yield from (usable, up, in_flight, idle, requests, failures, unreachable)
+        yield from (
+            usable,
+            up,
+            ejected,
+            weight,
+            load,
+            in_flight,
+            idle,
+            requests,
+            failures,
+            unreachable,
+            panics,
+        )
 
     def _latency(self) -> Metric:
         family = HistogramMetricFamily(

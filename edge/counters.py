@@ -15,6 +15,28 @@ class Latency:
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS) + 1))
     total: float = 0.0
 
+    def __sub__(self, before: Latency) -> Latency:
+        """What came since `before`."""
+        counts = [now - then for now, then in zip(self.counts, before.counts, strict=True)]
+        return Latency(counts, self.total - before.total)
+
+    def copy(self) -> Latency:
+        return Latency(list(self.counts), self.total)
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which so many responses began, as far as the bounds tell; None without any."""
+        wanted = share * sum(self.counts)
+        if not wanted:
+            return None
+        below = 0.0
+        lower = 0.0
+        for bound, count in zip(LATENCY_BOUNDS, self.counts, strict=False):
+            if count and below + count >= wanted:
+                return lower + (bound - lower) * (wanted - below) / count
+            below += count
+            lower = bound
+        return lower
+
     def add(self, seconds: float) -> None:
         self.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
         self.total += seconds
@@ -27,9 +49,9 @@ class Counters:
     requests: taken on, whatever became of them; probes: those of them for the edge's own health, which
     count nowhere else. in_flight: taken on and not done. retrying: those of them that are not at their first
     server any more. spilled: sent to another region's edge. hedged: tried twice at once. mirrored,
-    mirrored_not: copies for other pools, and those that were not made. responses: by status, of servers and of the edge
-    together; refusals: by status, of the edge alone. aborted: exchanges that ended without a complete
-    response. bytes_in, bytes_out: bodies of requests and of responses.
+    mirrored_not: copies for other pools, and those that were not made. responses: by status, of servers and
+    of the edge together; refusals: by status, of the edge alone. aborted: exchanges that ended without a
+    complete response. bytes_in, bytes_out: bodies of requests and of responses.
     """
 
     requests: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import structlog
@@ -13,6 +14,9 @@ from edge.listeners import Bound, Listeners, Terms, terms
 from edge.pool import Pools
 from edge.proxy.proxy import Proxy
 from edge.serving import Serving, prepare
+from edge.shared_rate_limit import SharedBuckets, limit_name
+from edge.shared_rates import SharedRates
+from edge.tasks import Tasks
 from edge.tls.store import CertificateStore
 from gslb.aside import aside
 from gslb.clock import Clock
@@ -32,6 +36,8 @@ class Front:
         self.proxy = Proxy(fleet, edge, self.pools, loop, open_access_log(fleet.edge.access_log, clock))
         self.listeners = Listeners(self.proxy)
         self._hurry = asyncio.Event()
+        self._rates: SharedRates | None = None
+        self._tasks = Tasks()
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
     def bind(self) -> list[Bound]:
@@ -44,6 +50,23 @@ class Front:
         await self.listeners.begin(bound)
         self.listeners.use(bound)
         self.proxy.start()
+        self._share_rates()
+
+    def _share_rates(self) -> None:
+        """Count with the other edges what is to be counted together, if there is a Redis to do so."""
+        proxy = self.proxy
+        shared = {
+            limit_name(route, buckets.limit): buckets
+            for route, buckets in proxy.rates.items()
+            if isinstance(buckets, SharedBuckets)
+        }
+        redis = proxy.fleet.redis
+        if self._rates is None and shared and redis.url is not None:
+            name = f"{proxy.edge.name} {os.getpid()} {int(self.clock.now() * 1000)}"
+            self._rates = SharedRates(redis, name)
+            self._tasks.run(self._rates.run(), "sharing rate limits")
+        if self._rates is not None:
+            self._rates.use(shared)
 
     @contextlib.asynccontextmanager
     async def prepared(self, fleet: Fleet, edge: Edge) -> AsyncIterator[Change]:
@@ -74,6 +97,7 @@ class Front:
         self.certificates = change.certificates
         proxy.use(change.serving)
         self.listeners.use(change.bound)
+        self._share_rates()
         if old_log is not None and old_log is not change.log:
             old_log.close()
         self.reload_certificates()
@@ -102,6 +126,7 @@ class Front:
         await self.listeners.close()
         cut_off = await self.proxy.drain(self.proxy.settings.drain_timeout)
         self.proxy.stop()
+        await self._tasks.stop()
         if self.proxy.access_log is not None:
             self.proxy.access_log.close()
         self._log.info("stopped", requests=self.proxy.counters.requests, cut_off=cut_off)

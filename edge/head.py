@@ -60,6 +60,7 @@ class Head:
         self.counters = Counters()
         self._workers = workers
         self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
+        self.watching.processes = workers
         self.configuration = Configuration(self)
         self.live = LiveServers(self, self.watching.changes)
         self._reserved = Reserved()

@@ -46,6 +46,15 @@ def load_of(value: bytes) -> float | None:
     return None if load is None else min(load, 1.0)
 
 
+def load_told(head: bytes) -> float | None:
+    """The same from a response's head as it came: well-formed, as it was read already."""
+    at = head.lower().find(b"\r\n" + HEADER + b":")
+    if at < 0:
+        return None
+    begin = at + len(HEADER) + 3
+    return load_of(head[begin : head.index(b"\r\n", begin)])
+
+
 def _text(value: bytes) -> Metrics:
     pairs = (pair.partition(b"=") for pair in value.split(b","))
     return dict(_numbers((name.strip().decode("latin-1"), text) for name, _, text in pairs))

@@ -15,6 +15,7 @@ from edge.concurrency import Concurrency
 from edge.counters import Latency
 from edge.ejection import Ejections
 from edge.server import ServerState
+from edge.services import Services
 from edge.sticky import Tokens, set_cookie
 from edge.usability import usable_servers
 from edge.waiting import Waiting
@@ -231,15 +232,16 @@ class PoolState:
 
 
 class Pools:
-    """All pools of a region, and its servers by the name under which they are observed."""
+    """All pools of a region, its servers by the name under which they are observed, and its services."""
 
-    __slots__ = ("by_name", "servers")
+    __slots__ = ("by_name", "servers", "services")
 
     def __init__(self, fleet: Fleet, region: Region) -> None:
         self.by_name: Mapping[str, PoolState] = {
             name: PoolState(pool, region.servers.get(name, ())) for name, pool in fleet.pools.items()
         }
         self.servers: Mapping[str, ServerState] = self._by_target()
+        self.services = Services(fleet, region)
 
     def _by_target(self) -> dict[str, ServerState]:
         return {state.server.target: state for pool in self.by_name.values() for state in pool.servers}
@@ -261,6 +263,7 @@ class Pools:
             pools[name] = state
         self.by_name = pools
         self.servers = self._by_target()
+        self.services.use(fleet, region)
         return tuple(before.values())
 
     def secure(self, contexts: Mapping[str, ssl.SSLContext]) -> None:

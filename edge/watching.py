@@ -56,6 +56,7 @@ class Watching:
         self._gather = gather
         self._on_news = on_news
         self.known = Neighbourhood()
+        self.processes = 1  # that serve
         epoch = int(clock.now() * 1000)
         self.changes = ServerChanges(edge.region)
         self.store = StateStore(fleet, edge.name, clock, epoch=epoch, servers=self.changes)
@@ -93,6 +94,8 @@ class Watching:
         for name, observation in self.prober.observations.items():
             if self._pools.servers[name].verdict is not observation.verdict:
                 self._judge(observation)
+        for name, load in self.prober.loads.items():
+            self._loaded(name, load)
 
     async def stop(self) -> None:
         await self.store.stop()
@@ -126,11 +129,11 @@ class Watching:
         """Tell of the load every `report_interval` seconds, until cancelled."""
         counters = self._counters
         self._gather()
-        before = read(counters, self._clock.monotonic())
+        before = read(counters, self._pools.services, self._clock.monotonic())
         while True:
             await asyncio.sleep(self._fleet.edge.report_interval)
             self._gather()
-            after = read(counters, self._clock.monotonic())
+            after = read(counters, self._pools.services, self._clock.monotonic())
             report = make_report(
                 self._edge,
                 self._fleet.regions[self._edge.region],
@@ -139,6 +142,7 @@ class Watching:
                 now=self._clock.now(),
                 in_flight=counters.in_flight,
                 pools=self._pools,
+                processes=self.processes,
             )
             self.store.report(report)
             before = after

@@ -101,6 +101,27 @@ class PoolReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """Of one balanced name in one region, as its edge sees it, over the last report interval.
+
+    healthy, servers, in_flight: of the pools that its requests go to, in_flight with those of other names.
+    error_rate: of its requests, 0 to 1. p50, p99: seconds within which so many percent of responses began;
+    None without any. capacity: requests per second, declared or estimated; None: not known.
+    """
+
+    service: str
+    healthy: int
+    servers: int
+    in_flight: int
+    requests_per_second: float
+    error_rate: float
+    p50: float | None = None
+    p99: float | None = None
+    capacity: float | None = None
+    utilisation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """An edge's statement about its region. requests_per_second over the last report interval."""
 
@@ -113,6 +134,7 @@ class Report:
     capacity: float | None
     utilisation: float | None
     pools: tuple[PoolReport, ...] = ()
+    services: tuple[ServiceReport, ...] = ()
     epoch: int = 0
     sequence: int = 0
 

@@ -74,3 +74,8 @@ class Method(Protocol[CandidateT]):
     def timed(self) -> bool:
         """Whether it goes by response times; else nobody needs to measure them for it."""
         return False
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it goes by the loads that servers tell; else nobody needs to listen for it."""
+        return False

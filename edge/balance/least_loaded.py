@@ -24,6 +24,10 @@ class LeastLoaded(Least[ServerT]):
 
     __slots__ = ()
 
+    @property
+    def loaded(self) -> bool:
+        return True
+
     def _costs(self) -> list[float]:
         costs = []
         average = None

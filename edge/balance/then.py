@@ -39,6 +39,10 @@ class Then(Method[ServerT]):
     def timed(self) -> bool:
         return self._first.timed or self._second.timed
 
+    @property
+    def loaded(self) -> bool:
+        return self._first.loaded or self._second.loaded
+
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         chosen = next(self._first.candidates(key), None)
         if chosen is None:

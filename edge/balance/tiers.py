@@ -31,6 +31,10 @@ class Tiers(Method[ServerT]):
     def timed(self) -> bool:
         return self._normal.timed
 
+    @property
+    def loaded(self) -> bool:
+        return self._normal.loaded
+
     def candidates(self, key: str, /) -> Iterator[ServerT]:
         for server in self._servers:
             if server.usable:

@@ -23,6 +23,7 @@ from edge.compiled.sockets cimport *
 from edge.http1.errors import RESPONSE, ProtocolError
 from edge.http1.fields import read_trailers
 from edge.http1.writing import last_chunk
+from edge.orca import load_told
 from edge.path import PathError, normalise_path
 from edge.proxy.handed_over import Unanswered
 from edge.route import normalise_host
@@ -336,6 +337,10 @@ cdef class Client(Asking):
             begin_chunks(&self.chunks)
         loop.responded(head.status)
         self.way.tally.add(loop, self.first_byte - self.begun)
+        if self.way.service_tally is not None:
+            self.way.service_tally.add(loop, self.first_byte - self.begun)
+            if head.status >= 500:
+                self.way.service.errors += 1
         if head.status >= 500:
             self.server.failed(self.first_byte - self.begun, answered=True)
         else:
@@ -345,6 +350,10 @@ cdef class Client(Asking):
                 self.way.concurrency.sample(
                     self.first_byte - self.begun, self.way.pool.own, self.first_byte
                 )
+        if self.way.loaded:
+            told = load_told((<const char*>data)[:head.size])
+            if told is not None:
+                self.server.load = told
         if self.proxy.draining:
             self.keep_alive = False
         marks = <size_t>snprintf(

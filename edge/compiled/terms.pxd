@@ -12,8 +12,11 @@ cdef class Way:
     cdef object retry_on
     cdef int64_t most
     cdef Tally tally
+    cdef Tally service_tally
+    cdef object service
     cdef bint plain
     cdef bint timed
+    cdef bint loaded
     cdef object concurrency
     cdef object priority
     cdef object rates
@@ -28,6 +31,7 @@ cdef class Terms:
     cdef object settings
     cdef object by_name
     cdef object rates
+    cdef object services
     cdef bytes health_path
     cdef bytes via
     cdef bytes via_token
@@ -47,4 +51,5 @@ cdef class Terms:
         self, bytes host, const char* path, size_t path_size, const char* method, size_t method_size
     )
     cdef Way found(self, bytes host, bytes path, bytes method)
+    cdef Tally tally(self, object name, object latency)
     cdef bytes address(self, object server)

@@ -18,10 +18,11 @@ cdef class Way:
     """One route: how long anything may take (seconds, `total` negative for ever), and into which pool.
 
     plain: whether the compiled path may go there. timed: whether servers are told how long they took.
-    concurrency, rates: what decides how many requests may go there; None: as many as come.
+    loaded: whether they tell how loaded they are.
+    service: that requests are for whose host is its name. concurrency, rates: what decides how many requests may go there; None: as many as come.
     """
 
-    def __cinit__(self, Terms terms, route):
+    def __cinit__(self, Terms terms, route, service):
         timeouts = route.timeouts or terms.settings.timeouts
         retries = route.retries or terms.settings.retries
         most = route.max_body if route.max_body is not None else terms.settings.max_body
@@ -34,6 +35,7 @@ cdef class Way:
         # Another key than the client's address is found in a head that was read whole.
         self.plain = self.plain and pool.pool.key.kind == KeyKind.ADDRESS
         self.timed = pool.method.timed
+        self.loaded = pool.method.loaded
         # A cookie, a copy or a second try are for those who have the whole request.
         self.plain = self.plain and pool.pool.sticky is None and route.hedge is None and route.mirror is None
         self.concurrency = pool.concurrency if pool.concurrency.bounded else None
@@ -45,10 +47,9 @@ cdef class Way:
         self.connect = timeouts.connect
         self.first_byte = timeouts.first_byte
         self.idle = timeouts.idle
-        tally = terms.tallies.get(pool.name)
-        if tally is None:
-            tally = terms.tallies[pool.name] = Tally(pool.latency)
-        self.tally = tally
+        self.tally = terms.tally(pool.name, pool.latency)
+        self.service = service
+        self.service_tally = None if service is None else terms.tally(service, service.latency)
 
 
 cdef class Terms:
@@ -60,6 +61,7 @@ cdef class Terms:
         self.settings = settings
         self.by_name = proxy.pools.by_name
         self.rates = proxy.rates
+        self.services = proxy.pools.services
         self.health_path = proxy.health_path
         self.via = proxy.via
         self.via_token = proxy.via_token
@@ -113,10 +115,20 @@ cdef class Terms:
         route = self.find(host, path, method)
         if route is None:
             return None
-        way = self.ways.get(id(route))
+        service = self.services.find(host)
+        # Both are kept by the fleet that these terms are of, and so are their identities.
+        key = (id(route), id(service))
+        way = self.ways.get(key)
         if way is None:
-            way = self.ways[id(route)] = Way(self, route)
+            way = self.ways[key] = Way(self, route, service)
         return <Way>way
+
+    cdef Tally tally(self, object name, object latency):
+        """One for each latency, however many ways lead there."""
+        tally = self.tallies.get(name)
+        if tally is None:
+            tally = self.tallies[name] = Tally(latency)
+        return <Tally>tally
 
     cdef bytes address(self, object server):
         """A server's address as the kernel wants it; None if a name has to be looked up first."""

@@ -9,6 +9,7 @@ from edge.pool import PoolState
 from edge.proxy.headers import Going, new_request_id
 from edge.proxy.record import entry
 from edge.server import ServerState
+from edge.services import ServiceStats
 
 if TYPE_CHECKING:
     from edge.http1.events import RequestHead
@@ -20,7 +21,8 @@ class Account:
     """Opened with a request, closed once with its end. Invariant: while it is open, the edge's `in_flight`
     counts it, and `retrying` if it was tried again.
 
-    begun: loop time. way: once it is known. pool: of its route. status: of the response, 0 before.
+    begun: loop time. way: once it is known. pool: of its route. service: that it is for, if it is for any.
+    status: of the response, 0 before.
     """
 
     __slots__ = (
@@ -36,6 +38,7 @@ class Account:
         "first_byte",
         "pool",
         "retrying",
+        "service",
         "status",
         "way",
     )
@@ -55,6 +58,7 @@ class Account:
         self.status = 0
         self.pool: PoolState | None = None
         self.way: Going | None = None
+        self.service: ServiceStats | None = None
         self.retrying = False
         self.closed = False
         if not counted:
@@ -88,6 +92,9 @@ class Account:
         self._proxy.counters.responded(status)
         if self.pool is not None and status != 101:
             self.pool.latency.add(self.first_byte - self.begun)
+        if self.service is not None and status != 101:
+            self.service.latency.add(self.first_byte - self.begun)
+            self.service.errors += status >= 500
         if status >= 500:
             server.failed(waited, answered=True)
             return
@@ -99,6 +106,9 @@ class Account:
     def refused(self, status: int) -> None:
         """The edge answers itself that it does not forward the request."""
         self._proxy.counters.refused(status)
+        if self.service is not None:
+            self.service.refused += 1
+            self.service.errors += status >= 500
 
     def tries_again(self) -> None:
         """What a server may have had goes to another."""

@@ -6,6 +6,7 @@ import asyncio
 from random import random
 from typing import TYPE_CHECKING
 
+from edge import orca
 from edge.access_lines import Ended
 from edge.balance.key import key_of
 from edge.health import region_health
@@ -149,6 +150,7 @@ class Exchange:
             self.refuse(404, f"region {proxy.region} has no route for this host and path")
             return
         self._use(route)
+        self._account.service = proxy.pools.services.find(way.routed_host)
         turned = turned_away(head, way.origin.address, self._most, proxy.rates.get(route), proxy.time())
         if turned is not None:
             self.refuse(turned.status, turned.reason, retry_after=turned.retry_after)
@@ -169,6 +171,7 @@ class Exchange:
         way.request_id = unanswered.request_id
         self._account.begun = unanswered.begun
         self._account.pool = pool = unanswered.pool
+        self._account.service = self._proxy.pools.services.find(way.routed_host)
         self._use(route)
         self.upload = self._upload(head)
         self._reach = self._reach_for(pool, route, head, way)
@@ -348,6 +351,10 @@ class Exchange:
             server.failed(waited, answered=True)
             return False
         self._account.responded(head.status, server, waited)
+        pool = self._account.pool
+        if pool is not None and pool.method.loaded and (told := head.values(orca.HEADER)):
+            load = orca.load_of(told[0])
+            server.load = server.load if load is None else load
         self._drop_second()
         if self._hedging is not None:
             self._hedging.answered(waited)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from edge.counters import LATENCY_BOUNDS, Counters
 from edge.neighbours import spilling_pools
 from edge.pool import Pools
+from edge.services import served
 from edge.spill_over import Neighbourhood
 from edge.workers.columns import Board
 from edge.workers.layout import SERVER_COLUMNS, Kind, Layout
@@ -58,6 +59,9 @@ def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
     for pool in fleet.pools:
         rows += [f"latency {pool} {bucket}" for bucket in _BUCKETS]
         rows.append(f"latency {pool} total")
+    for service in served(fleet, fleet.regions[edge.region]):
+        rows += [f"service {service} {bucket}" for bucket in _BUCKETS]
+        rows += [f"service {service} {name}" for name in ("total", "errors", "refused")]
     for region, pool in _neighbours(fleet, edge):
         rows.append(f"room {region} {pool}")
     rows += [f"region {name}" for name in fleet.regions if name != edge.region]
@@ -180,6 +184,13 @@ class WorkersShare:
             for bucket in _BUCKETS:
                 yield f"latency {pool.name} {bucket}", "count", latency.counts[bucket]
             yield f"latency {pool.name} total", "count", int(latency.total * _MICROSECONDS)
+        for service in self._pools.services:
+            row, latency = f"service {service.name}", service.latency
+            for bucket in _BUCKETS:
+                yield f"{row} {bucket}", "count", latency.counts[bucket]
+            yield f"{row} total", "count", int(latency.total * _MICROSECONDS)
+            yield f"{row} errors", "count", service.errors
+            yield f"{row} refused", "count", service.refused
         for target, server in self._pools.servers.items():
             for column in _SERVERS:
                 yield f"server {target}", column, getattr(server, column)
@@ -237,6 +248,11 @@ class HeadsShare:
         for pool in self._pools:
             pool.latency.counts = [counts[rows[f"latency {pool.name} {bucket}"]] for bucket in _BUCKETS]
             pool.latency.total = counts[rows[f"latency {pool.name} total"]] / _MICROSECONDS
+        for service in self._pools.services:
+            name = f"service {service.name}"
+            service.latency.counts = [counts[rows[f"{name} {bucket}"]] for bucket in _BUCKETS]
+            service.latency.total = counts[rows[f"{name} total"]] / _MICROSECONDS
+            service.errors, service.refused = counts[rows[f"{name} errors"]], counts[rows[f"{name} refused"]]
         for target, server in self._pools.servers.items():
             row = rows[f"server {target}"]
             for column in _SERVERS:

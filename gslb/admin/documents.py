@@ -105,6 +105,21 @@ def report_document(report: Report) -> Document:
             }
             for pool in report.pools
         ],
+        "services": [
+            {
+                "service": service.service,
+                "healthy": service.healthy,
+                "servers": service.servers,
+                "in_flight": service.in_flight,
+                "requests_per_second": service.requests_per_second,
+                "error_rate": service.error_rate,
+                "p50_seconds": service.p50,
+                "p99_seconds": service.p99,
+                "capacity": service.capacity,
+                "utilisation": service.utilisation,
+            }
+            for service in report.services
+        ],
     }
 
 

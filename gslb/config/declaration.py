@@ -194,7 +194,8 @@ class _Writer:
 
     def check(self, check: HealthCheck) -> str:
         """The timings, and the options of the check; what a request carries may be a password."""
-        lines = [self.item(check, ("interval", "timeout", "rise", "fall")), f"type: {check.check.name}"]
+        timings = ("interval", "timeout", "rise", "fall", "fast_interval", "jitter")
+        lines = [self.item(check, timings), f"type: {check.check.name}"]
         for key, value in _fields(check.check):
             match key, value:
                 case "headers", headers:

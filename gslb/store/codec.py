@@ -17,6 +17,7 @@ from gslb.world import (
     PoolReport,
     RegionState,
     Report,
+    ServiceReport,
     TargetState,
     Verdict,
 )
@@ -27,6 +28,11 @@ LONGEST_VALUE = 4096
 """Characters; a longer value is not one of ours, or not one to hand on."""
 
 _POOL = "pool:"
+_SERVICE = "service:"
+_SERVICE_VALUE = re.compile(
+    r"(\d{1,9}) of (\d{1,9}) healthy, (\d{1,9}) in flight, (\S{1,20}) requests/s, (\S{1,20}) errors"
+    r"(?:, p50 (\S{1,20}) ms, p99 (\S{1,20}) ms)?(?:, capacity (\S{1,20})/s, utilisation (\S{1,20}))?"
+)
 _POOL_VALUE = re.compile(r"(\d{1,9}) of (\d{1,9}) healthy, (\d{1,9}) in flight")
 
 
@@ -65,7 +71,9 @@ def decode_observation(raw: Fields) -> Observation | None:
 
 
 def encode_report(report: Report) -> Fields:
-    """Numbers of the edge, and of each pool as `pool:web "3 of 3 healthy, 5 in flight"`."""
+    """Numbers of the edge, of each pool as `pool:web "3 of 3 healthy, 5 in flight"`, and of each service as
+    `service:www.shop.example "3 of 3 healthy, 5 in flight, 120.5 requests/s, 0.001 errors, p50 4 ms, ..."`.
+    """
     fields = {
         "region": report.region,
         "edge": report.edge,
@@ -80,6 +88,8 @@ def encode_report(report: Report) -> Fields:
         fields["capacity"] = _number(report.capacity)
     if report.utilisation is not None:
         fields["utilisation"] = _number(report.utilisation)
+    for service in report.services:
+        fields[_SERVICE + service.service] = _service_text(service)
     for pool in report.pools:
         fields[_POOL + pool.pool] = f"{pool.healthy} of {pool.servers} healthy, {pool.in_flight} in flight"
     return fields
@@ -99,6 +109,9 @@ def decode_report(raw: Fields) -> Report | None:
             capacity=_finite(fields["capacity"]) if "capacity" in fields else None,
             utilisation=_finite(fields["utilisation"]) if "utilisation" in fields else None,
             pools=tuple(_pool(name, value) for name, value in fields.items() if name.startswith(_POOL)),
+            services=tuple(
+                _service(name, value) for name, value in fields.items() if name.startswith(_SERVICE)
+            ),
             epoch=_whole(fields["epoch"]),
             sequence=_whole(fields["sequence"]),
         )
@@ -198,6 +211,42 @@ def _pool(name: str, value: str) -> PoolReport:
     if match is None:
         raise ValueError(value)
     return PoolReport(name.removeprefix(_POOL), int(match[1]), int(match[2]), int(match[3]))
+
+
+def _service_text(service: ServiceReport) -> str:
+    text = (
+        f"{service.healthy} of {service.servers} healthy, {service.in_flight} in flight, "
+        f"{_number(service.requests_per_second)} requests/s, {_number(service.error_rate)} errors"
+    )
+    if service.p50 is not None and service.p99 is not None:
+        text += f", p50 {_number(service.p50 * 1000)} ms, p99 {_number(service.p99 * 1000)} ms"
+    if service.capacity is not None and service.utilisation is not None:
+        text += f", capacity {_number(service.capacity)}/s, utilisation {_number(service.utilisation)}"
+    return text
+
+
+def _service(name: str, value: str) -> ServiceReport:
+    match = _SERVICE_VALUE.fullmatch(value)
+    if match is None:
+        raise ValueError(value)
+    healthy, servers, in_flight = (int(match[place]) for place in (1, 2, 3))
+    rate, errors, p50, p99, capacity, utilisation = (
+        None if match[place] is None else _finite(match[place]) for place in range(4, 10)
+    )
+    assert rate is not None
+    assert errors is not None
+    return ServiceReport(
+        name.removeprefix(_SERVICE),
+        healthy,
+        servers,
+        in_flight,
+        rate,
+        errors,
+        None if p50 is None else p50 / 1000,
+        None if p99 is None else p99 / 1000,
+        capacity,
+        utilisation,
+    )
 
 
 def sensible(fields: Fields) -> Fields:

@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_pool_are_told_at_once_however_deep_they_are(tmp_path:
         "29:92: pools.web.method.bound: 'x' is not a number",
         f"29:101: pools.web.key: must name one thing that methods go by; {FORMS}",
         "29:105: pools.web.size: unknown key; keys here: method, key, check, connections, queue, tls, "
-        "proxy_protocol",
+        "proxy_protocol, ejection, panic, slow_start, sticky, concurrency, ...",
     ]
 
 

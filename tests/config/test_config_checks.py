@@ -62,8 +62,8 @@ WRONG = [
     ),
     (
         "{type: http, load: header}",
-        "15:29: checks.quick.load: is no place where an answer tells the load; write `body`, {header: NAME} or "
-        "{field: PATH}, such as {field: system.load}",
+        "15:29: checks.quick.load: is no place where an answer tells the load; write `body`, {header: NAME} "
+        "or {field: PATH}, such as {field: system.load}",
     ),
 ]
 

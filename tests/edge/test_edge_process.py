@@ -259,7 +259,7 @@ def test_a_report_is_about_the_time_between_two_readings() -> None:
     fleet = make_fleet({"web": [SocketAddress("127.0.0.1", 1)], "bare": []}, capacity=200.0)
     region = fleet.regions[REGION]
     counters = Counters(requests=100, probes=10)
-    before = read(counters, 10.0)
+    before = read(counters, (), 10.0)
     counters.requests += 53
     counters.probes += 3
     for status in (200, 502, 503, 404):
@@ -268,7 +268,7 @@ def test_a_report_is_about_the_time_between_two_readings() -> None:
         region.edges[0],
         region,
         before,
-        read(counters, 12.0),
+        read(counters, (), 12.0),
         now=5.0,
         in_flight=4,
         pools=Pools(fleet, region),

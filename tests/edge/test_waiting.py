@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from edge.waiting import Waiting
 from gslb.fleet_edge import QueueSettings
+from gslb.fleet_pool import Priority
 
 
 class Request:
-    def __init__(self, name, stage):
+    def __init__(self, name, stage, priority=Priority.NORMAL):
         self.name = name
+        self.priority = priority
         self.stage = stage
 
     def may_go(self):
@@ -90,3 +92,37 @@ def test_who_may_not_go_where_there_is_room_neither_goes_nor_holds_up_others():
     assert stage.told == ["b"]
     assert len(stage.waiting) == 1
     assert not stage.waiting.due()
+
+
+def ranked(size):
+    """a: low, b: normal, c: high, d: low."""
+    stage = Stage(size=size)
+    for name, priority in zip(
+        "abcd", (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.LOW), strict=True
+    ):
+        stage.requests[name].priority = priority
+    return stage
+
+
+def test_who_matters_more_goes_first_and_among_equals_who_came_first():
+    stage = ranked(size=4)
+    assert stage.join("abcd") == [True] * 4
+    stage.room = 4
+    stage.waiting.serve()
+    assert stage.told == ["c", "b", "a", "d"]
+
+
+def test_who_matters_more_takes_the_place_of_the_last_who_matters_least():
+    stage = ranked(size=2)
+    assert stage.join("ad") == [True, True]
+    assert stage.join("b") == [True]
+    assert stage.told == ["not d"]
+    assert stage.join("c") == [True]
+    assert stage.told == ["not d", "not a"]
+    assert list(stage.waiting.deadlines) == [stage.requests["b"], stage.requests["c"]]
+
+
+def test_nobody_takes_the_place_of_an_equal():
+    stage = ranked(size=1)
+    assert stage.join("ad") == [True, False]
+    assert stage.told == []

@@ -1,4 +1,4 @@
-"""How loaded a target is, as it says so itself over HTTP: read leniently, and never a reason to call it down."""
+"""How loaded a target says that it is, over HTTP: read leniently, and never a reason to call it down."""
 
 from __future__ import annotations
 
