@@ -51,6 +51,8 @@ def lines(running: Fleet, edge: Edge, read: Fleet, declared: Edge) -> Iterator[s
                 yield f"+ {name} with weight {new[address].weight}"
             elif old[address] != new[address]:
                 yield f"~ {name}: {', '.join(_of_server(old[address], new[address]))}"
+        if before.discovery.get(pool) != after.discovery.get(pool):
+            yield f"~ where servers of pool {pool} are found"
     yield from _coming_and_going("route", _routes(running), _routes(read))
     if _routes(running) == _routes(read) and running.routes != read.routes:
         yield "~ the order of routes"
@@ -73,7 +75,9 @@ def _coming_and_going(kind: str, before: Mapping[str, Any], after: Mapping[str, 
 def _of_server(before: Server, after: Server) -> Iterator[str]:
     if before.weight != after.weight:
         yield f"weight {before.weight} → {after.weight}"
-    yield from (name for name in _differing(before, after) if name != "weight")
+    if before.mode != after.mode:
+        yield f"{before.mode} → {after.mode}"
+    yield from (name for name in _differing(before, after) if name not in ("weight", "mode"))
 
 
 def _differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:

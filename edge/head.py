@@ -18,6 +18,7 @@ import structlog
 from edge.access_log import open_access_log
 from edge.counters import Counters
 from edge.front import certificates
+from edge.live_servers import LiveServers
 from edge.pool import Pools
 from edge.proxy.proxy import has_compiled_path
 from edge.reload import Configuration
@@ -58,9 +59,10 @@ class Head:
         self.pools = Pools(fleet, fleet.regions[edge.region])
         self.counters = Counters()
         self._workers = workers
-        self._watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
-        self._watching.processes = workers
+        self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
+        self.watching.processes = workers
         self.configuration = Configuration(self)
+        self.live = LiveServers(self, self.watching.changes)
         self._reserved = Reserved()
         self._share: HeadsShare | None = None
         self._parcel: int | None = None  # its descriptor
@@ -80,7 +82,7 @@ class Head:
 
     @property
     def store(self) -> StateStore:
-        return self._watching.store
+        return self.watching.store
 
     @property
     def connections(self) -> int:
@@ -109,19 +111,21 @@ class Head:
         edge, wanted = self._reserved.prepare(self.edge)
         self._reserved.use(wanted)
         try:
-            await self._watching.start()
-            layout = layout_of(self.fleet, edge, self._workers)
+            effective = await self._learn()
+            layout = layout_of(effective, edge, self._workers)
             self._share = HeadsShare(self.pools, self.counters, Board.create(layout))
-            self._hand_out(edge, pack(Parcel(self.fleet, edge, self._workers)))
-            self._tasks.run(self._watching.prober.run(), "probing")
-            self._tasks.run(self._watching.report(), "reporting")
+            self._hand_out(edge, pack(Parcel(effective, edge, self._workers)))
+            self._tasks.run(self.watching.prober.run(), "probing")
+            self._tasks.run(self.watching.report(), "reporting")
             self._tasks.run(self.configuration.watch(), "configuration")
+            self._tasks.run(self.live.run(), "servers")
             return await self._supervisor.run() if not self.draining else 0
         finally:
             self.ready = False
             await self.configuration.close()
             await self._tasks.stop()
-            await self._watching.stop()
+            await self.live.stop()
+            await self.watching.stop()
             self._reserved.use({})
             self._close_shared()
             self._log.info("stopped", requests=self.counters.requests)
@@ -159,7 +163,22 @@ class Head:
 
     def _tell(self) -> None:
         if self._share is not None:
-            self._share.tell(self._watching.known)
+            self._share.tell(self.watching.known)
+
+    async def _learn(self) -> Fleet:
+        """Find the servers there are, and how they are; what is to be served by."""
+        await self.watching.hear()
+        effective = await self.live.look_ahead(self.fleet)
+        if effective is not self.fleet:
+            self._use_servers(effective)
+        self.live.use(self.fleet, effective)
+        await self.watching.start(effective)
+        return effective
+
+    def _use_servers(self, fleet: Fleet) -> None:
+        region, now = fleet.regions[self.edge.region], asyncio.get_running_loop().time()
+        for pool in self.pools.use(fleet, region, now):
+            pool.retire()
 
     async def take_up(self, fleet: Fleet, edge: Edge) -> None:
         """Have all workers go on with `fleet`; raises GslbError, and then nothing has changed.
@@ -168,13 +187,14 @@ class Head:
         """
         share = self._share
         assert share is not None
-        await aside(lambda: self._try(fleet, edge))
+        effective = await self.live.look_ahead(fleet)
+        await aside(lambda: self._try(effective, edge))
         real, wanted = self._reserved.prepare(edge)
         parcel: int | None = None
         try:
-            parcel = pack(Parcel(fleet, real, self._workers))
-            ahead = await self._watching.look_ahead(fleet, edge)
-            board = share.board.successor(layout_of(fleet, real, self._workers))
+            parcel = pack(Parcel(effective, real, self._workers))
+            ahead = await self.watching.look_ahead(effective, edge)
+            board = share.board.successor(layout_of(effective, real, self._workers))
         except BaseException:
             self._reserved.give_up(wanted)
             if parcel is not None:
@@ -182,10 +202,10 @@ class Head:
             raise
         # From here on nothing waits and nothing fails.
         self.fleet, self.edge = fleet, edge
-        for pool in self.pools.use(fleet, fleet.regions[edge.region], asyncio.get_running_loop().time()):
-            pool.retire()
+        self._use_servers(effective)
         share.use(board)
-        self._watching.use(fleet, edge, ahead)
+        self.watching.use(effective, edge, ahead)
+        self.live.use(fleet, effective)
         self._hand_out(real, parcel)
         self._reserved.use(wanted)
 
@@ -201,7 +221,7 @@ class Head:
         """Share the fleet, whose descriptor is `parcel`, and the board with all workers."""
         share, before = self._share, self._parcel
         assert share is not None
-        share.tell(self._watching.known)
+        share.tell(self.watching.known)
         self._parcel = parcel
         generation = share.board.generation
         self._supervisor.share(Shared(FLEET, generation, parcel))

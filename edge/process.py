@@ -10,12 +10,15 @@ import structlog
 from edge.counters import Counters
 from edge.front import CERTIFICATES_EVERY as _CERTIFICATES_EVERY
 from edge.front import Front
+from edge.live_servers import LiveServers
 from edge.pool import Pools
 from edge.proxy.proxy import Proxy
 from edge.reload import Configuration
+from edge.serving import prepare
 from edge.tasks import Tasks
 from edge.tls.store import CertificateStore
 from edge.watching import Watching
+from gslb.aside import aside
 from gslb.clock import Clock
 from gslb.fleet import Edge, Fleet, SocketAddress
 from gslb.health.prober import Prober
@@ -25,7 +28,8 @@ from gslb.store.state import StateStore
 class EdgeProcess:
     """`start` returns when requests are served; `stop` when the last one is done or cut off.
 
-    fleet, edge: those that are served by now; `take_up` replaces them.
+    fleet, edge: as the file declares what is served by now; `take_up` replaces them. Which servers are in
+    effect beyond that is `live`'s to say.
     """
 
     def __init__(self, fleet: Fleet, edge: Edge, clock: Clock, *, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,6 +43,7 @@ class EdgeProcess:
             fleet, edge, clock, self.pools, self.counters, self.gather, self._know_neighbours
         )
         self.configuration = Configuration(self)
+        self.live = LiveServers(self, self.watching.changes)
         self._tasks = Tasks()
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
@@ -96,16 +101,18 @@ class EdgeProcess:
         # Bound before anything else, so that a taken port is known at once; served only once servers are.
         bound = self.front.bind()
         try:
-            await self.watching.start()
+            await self._learn()
             await self.front.open(bound)
         except BaseException:
             self.front.listeners.give_up(bound)
+            await self.live.stop()
             await self.watching.stop()
             raise
         self._tasks.run(self.prober.run(), "probing")
         self._tasks.run(self.watching.report(), "reporting")
         self._tasks.run(self._renew_certificates(), "certificates")
         self._tasks.run(self.configuration.watch(), "configuration")
+        self._tasks.run(self.live.run(), "servers")
         self.ready = True
         self.configuration.start()
         self._log.info(
@@ -114,19 +121,30 @@ class EdgeProcess:
             compiled=self.proxy.compiled is not None,
         )
 
+    async def _learn(self) -> None:
+        """Find the servers there are, and how they are, before anybody is sent there."""
+        await self.watching.hear()
+        effective = await self.live.look_ahead(self.fleet)
+        if effective is not self.fleet:
+            self.proxy.use(await aside(lambda: prepare(effective, self.edge)))
+        self.live.use(self.fleet, effective)
+        await self.watching.start(effective)
+
     async def take_up(self, fleet: Fleet, edge: Edge) -> None:
         """Go on with `fleet` from one request to the next; raises GslbError, and then nothing has changed.
 
         Whatever can fail or takes time comes first. New servers are probed before they get requests. Nobody's
         connection is closed, and requests under way end as they began.
         """
-        async with self.front.prepared(fleet, edge) as change:
-            ahead = await self.watching.look_ahead(fleet, edge)
+        effective = await self.live.look_ahead(fleet)
+        async with self.front.prepared(effective, edge) as change:
+            ahead = await self.watching.look_ahead(effective, edge)
             await change.begin()
             # From here on nothing waits and nothing fails.
             change.use()
             self.fleet, self.edge = fleet, edge
-            self.watching.use(fleet, edge, ahead)
+            self.watching.use(effective, edge, ahead)
+            self.live.use(fleet, effective)
 
     async def _renew_certificates(self) -> None:
         while True:
@@ -144,6 +162,7 @@ class EdgeProcess:
         await self.configuration.close()
         await self.front.leave()
         await self._tasks.stop()
+        await self.live.stop()
         await self.watching.stop()
 
     def hurry(self) -> None:

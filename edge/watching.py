@@ -16,6 +16,7 @@ from edge.spill_over import Neighbourhood, neighbourhood
 from gslb.clock import Clock
 from gslb.fleet import Edge, Fleet
 from gslb.health.prober import Prober, Targets
+from gslb.store.server_changes import ServerChanges
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard
 from gslb.world import Observation, World
@@ -33,7 +34,8 @@ class Watching:
     """Of one edge, however many processes serve for it.
 
     pools: get verdicts and loads. known: of other regions. on_news is called when any of these has changed.
-    counters: what reports are made of. gather: called before they or pools are read.
+    counters: what reports are made of. gather: called before they or pools are read. changes: what operators
+    have changed of the region's servers.
     """
 
     def __init__(
@@ -56,16 +58,27 @@ class Watching:
         self.known = Neighbourhood()
         self.processes = 1  # that serve
         epoch = int(clock.now() * 1000)
-        self.store = StateStore(fleet, edge.name, clock, epoch=epoch)
+        self.changes = ServerChanges(edge.region)
+        self.store = StateStore(fleet, edge.name, clock, epoch=epoch, servers=self.changes)
         self.store.subscribe(self._heard)
         targets = _targets(fleet, edge)
         self.prober = Prober(targets, edge.name, clock, self._observed, epoch, on_load=self._loaded)
         self._log = structlog.get_logger("edge").bind(region=edge.region, edge=edge.name)
 
-    async def start(self) -> None:
-        """Learn what can be learnt in `dns.initial_round` seconds."""
+    async def hear(self) -> None:
+        """Begin to share what is known, and hear what others know."""
         await self.store.start()
+
+    async def start(self, fleet: Fleet) -> None:
+        """Learn of the servers of `fleet` what can be learnt in `dns.initial_round` seconds."""
+        self._fleet = fleet
+        self.prober.use(_targets(fleet, self._edge))
         await self.prober.initial_round(self._fleet.dns.initial_round)
+
+    async def look_at(self, target: str, fleet: Fleet, edge: Edge) -> None:
+        """Probe one server that may be used some time, for at most `dns.initial_round` seconds."""
+        targets = {name: each for name, each in _targets(fleet, edge).items() if name == target}
+        await self.prober.first_look(targets, fleet.dns.initial_round)
 
     async def look_ahead(self, fleet: Fleet, edge: Edge) -> Ahead:
         """Probe what is new in `fleet`, for at most `dns.initial_round` seconds; nothing has changed yet."""

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 from gslb.balancing import Balancing as Balancing
 from gslb.balancing import BalancingKey as BalancingKey
 from gslb.balancing import BalancingMethod as BalancingMethod
+from gslb.fleet_discovery import AddressRecords as AddressRecords
+from gslb.fleet_discovery import Discovery as Discovery
+from gslb.fleet_discovery import ServersFile as ServersFile
+from gslb.fleet_discovery import ServiceRecords as ServiceRecords
 from gslb.fleet_edge import AccessLog as AccessLog
 from gslb.fleet_edge import AccessLogFormat as AccessLogFormat
 from gslb.fleet_edge import Certificate as Certificate
@@ -143,6 +147,7 @@ class Region:
 
     hostname: set for a region that is somebody else's (a CDN): it has no edges, and is answered as a CNAME
     to this name (lower case, no final dot). probe: what DNS nodes probe of it, None for nothing.
+    servers, discovery: by pool, those that are listed, and where its edges find others.
     """
 
     name: str
@@ -154,6 +159,7 @@ class Region:
     capacity: float | None = None
     hostname: str | None = None
     probe: SocketAddress | None = None
+    discovery: Mapping[str, tuple[Discovery, ...]] = field(default_factory=dict)
 
     @property
     def target(self) -> str:

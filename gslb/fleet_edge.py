@@ -162,7 +162,8 @@ class EdgeSettings:
     requests. tunnel_timeout: a connection that switched protocols and over which nothing comes.
     peer_tls: TLS to edges of other regions whose listeners speak it. trusted_proxies: whose word on the
     client's address and scheme counts (X-Forwarded-For, Forwarded, the PROXY protocol). workers: processes
-    that serve, None for one a core.
+    that serve, None for one a core. resolver: name servers that are asked for servers to be discovered;
+    empty: those of the system.
     """
 
     health_path: str = "/.gslb/health"
@@ -186,6 +187,7 @@ class EdgeSettings:
     tls: TlsSettings = field(default_factory=TlsSettings)
     access_log: AccessLog = AccessLog()
     workers: int | None = 1
+    resolver: tuple[SocketAddress, ...] = ()
     report_interval: float = 1.0
     lame_duck: float = 5.0
     drain_timeout: float = 10.0

@@ -122,6 +122,18 @@ class ReloadTurns(ABC, Generic[Process]):
         async with self._changing:
             return await self._reload_in_turn(trigger, force=force)
 
+    async def in_turn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do `work` while nobody reloads; nothing once the process leaves. Raises what `work` raises."""
+        await self._started.wait()
+        async with self._changing:
+            if self._closed:
+                return
+            self._caller = asyncio.current_task()
+            try:
+                await work()
+            finally:
+                self._caller = None
+
     async def _reload_in_turn(self, trigger: str, *, force: bool) -> Outcome:
         if self._closed:
             return Outcome(Status.REFUSED, (self._why_closed,))

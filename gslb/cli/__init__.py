@@ -10,6 +10,7 @@ from gslb import __version__
 from gslb.cli import check, dns, explain, override, reload, status
 from gslb.cli import demo as demo_command
 from gslb.cli.geo import app as geo_app
+from gslb.cli.server import app as server_app
 from gslb.cli.simulate import app as simulate_app
 from gslb.command import run_command
 
@@ -30,6 +31,7 @@ app.command("status")(status.status)
 app.command("drain")(override.drain)
 app.command("force")(override.force)
 app.command("clear")(override.clear)
+app.add_typer(server_app, name="server")
 app.add_typer(geo_app, name="geo")
 app.add_typer(simulate_app, name="simulate")
 

@@ -62,8 +62,8 @@ def clear(region: RegionArgument, config: ConfigOption = DEFAULT_CONFIG, by: ByO
     from gslb.store.oneshot import clear_override
 
     fleet = load(config)
-    _known(fleet, region)
-    cleared = asyncio.run(clear_override(fleet, SystemClock(), region, by=by or _whoami()))
+    known_region(fleet, region)
+    cleared = asyncio.run(clear_override(fleet, SystemClock(), region, by=by or whoami()))
     typer.echo(f"{region}: cleared" if cleared else f"{region}: there was no override")
 
 
@@ -72,22 +72,23 @@ def _override(
 ) -> None:
     from gslb.store.oneshot import set_override
 
-    _known(fleet, region)
+    known_region(fleet, region)
     clock = SystemClock()
-    until = clock.now() + _seconds(length) if length is not None else None
-    override = Override(region, kind, by or _whoami(), reason, clock.now(), until)
+    until = clock.now() + seconds(length) if length is not None else None
+    override = Override(region, kind, by or whoami(), reason, clock.now(), until)
     asyncio.run(set_override(fleet, clock, override))
     words = kind.value.replace("_", " ")
     ending = f" until {iso(until)}" if until is not None else f" until `gslb clear {region}`"
     typer.echo(f"{region}: {words}{ending}")
 
 
-def _known(fleet: Fleet, region: str) -> None:
+def known_region(fleet: Fleet, region: str) -> None:
+    """Raises GslbError for a region that the file does not declare."""
     if region not in fleet.regions:
         raise GslbError(f"there is no region {region!r}", hint=f"regions: {', '.join(fleet.regions)}")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """`90`, `90s`, `1h30m`, `2d` to seconds."""
     hint = "as in --for 90s, 30m, 1h30m or 2d"
     try:
@@ -99,7 +100,8 @@ def _seconds(text: str) -> float:
     return float(seconds)
 
 
-def _whoami() -> str:
+def whoami() -> str:
+    """The user at this machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -178,7 +178,7 @@ def _advise_on_routes(findings: Findings, fleet: Fleet, sections: Sections) -> N
         lacking = [
             name
             for name, region in fleet.regions.items()
-            if region.edges and not region.servers.get(route.pool)
+            if region.edges and not region.servers.get(route.pool) and route.pool not in region.discovery
         ]
         if lacking:
             many = "s" if len(lacking) > 1 else ""

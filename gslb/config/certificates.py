@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
 from gslb.config.sections import Sections
 from gslb.config.textfile import UnreadableError, read_text
 from gslb.config.validity import valid_until
-from gslb.fleet import Certificate, EdgeSettings, Pool, ServerTls
+from gslb.fleet import Certificate, Discovery, EdgeSettings, Pool, ServersFile, ServerTls
 
 WARNED_BEFORE = 14 * 86400.0
 """Seconds before its end at which a certificate is warned of."""
@@ -35,6 +36,12 @@ def resolve_edge_files(sections: Sections, directory: Path) -> None:
     sections.edge = _resolved_edge(sections.edge, directory)
     for name, pool in sections.pools.items():
         sections.pools[name] = _resolved_pool(pool, directory)
+    for name, region in sections.regions.items():
+        found = {
+            pool: tuple(_resolved_discovery(each, directory) for each in where)
+            for pool, where in region.discovery.items()
+        }
+        sections.regions[name] = replace(region, discovery=MappingProxyType(found))
 
 
 def check_certificates(findings: Findings, sections: Sections) -> None:
@@ -81,6 +88,10 @@ def _resolved_pool(pool: Pool, directory: Path) -> Pool:
         certificate=_resolved(shown, directory) if shown is not None else None,
     )
     return replace(pool, tls=tls)
+
+
+def _resolved_discovery(where: Discovery, directory: Path) -> Discovery:
+    return ServersFile(str(directory / where.path)) if isinstance(where, ServersFile) else where
 
 
 def _resolved(certificate: Certificate, directory: Path) -> Certificate:

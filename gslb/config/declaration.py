@@ -22,6 +22,7 @@ from gslb.dns.rdata import AAAA, A, RecordData, type_text
 from gslb.dns.zone import RRset
 from gslb.dns.zones import Zones, load_zones
 from gslb.fleet import (
+    AddressRecords,
     Balancing,
     BalancingKey,
     Certificate,
@@ -38,7 +39,9 @@ from gslb.fleet import (
     Retries,
     Secret,
     Server,
+    ServersFile,
     ServerTls,
+    ServiceRecords,
     SocketAddress,
     Timeouts,
 )
@@ -96,7 +99,9 @@ def declaration(fleet: Fleet, zones: Zones | None = None, *, seal: Seal = hidden
     checks += [pool.check for pool in fleet.pools.values()]
     edges = [edge for region in fleet.regions.values() for edge in region.edges]
     return {
-        "regions": {name: write.region(region) for name, region in fleet.regions.items()},
+        "regions": {
+            name: write.region(_region_beside(fleet.file, region)) for name, region in fleet.regions.items()
+        },
         "edges": {edge.name: write.item(edge) for edge in edges},
         "services": {name: write.item(service) for name, service in fleet.services.items()},
         "zones": {name: write.item(zone, only=("transfers",)) for name, zone in fleet.zones.items()},
@@ -159,6 +164,16 @@ def _pool_beside(file: str, pool: Pool) -> Pool:
     )
 
 
+def _region_beside(file: str, region: Region) -> Region:
+    found = {
+        pool: tuple(
+            ServersFile(_beside(file, each.path)) if isinstance(each, ServersFile) else each for each in where
+        )
+        for pool, where in region.discovery.items()
+    }
+    return replace(region, discovery=found)
+
+
 def _certificate_beside(file: str, certificate: Certificate) -> Certificate:
     return Certificate(_beside(file, certificate.chain), _beside(file, certificate.key))
 
@@ -180,9 +195,11 @@ class _Writer:
 
     def region(self, region: Region) -> str:
         servers = (
-            f"servers.{pool}: {self.text(members)}" for pool, members in region.servers.items() if members
+            f"servers.{pool}: {self.text((*members, *region.discovery.get(pool, ())))}"
+            for pool, members in region.servers.items()
+            if members or pool in region.discovery
         )
-        rest = [key for key, _ in _fields(region) if key not in ("name", "servers")]
+        rest = [key for key, _ in _fields(region) if key not in ("name", "servers", "discovery")]
         return "\n".join((self.item(region, rest), *servers))
 
     def check(self, check: HealthCheck) -> str:
@@ -244,6 +261,9 @@ class _Writer:
                 return self.text(value.name)
             case Server():
                 return self._server(value)
+            case AddressRecords() | ServiceRecords() | ServersFile():
+                # What it begins with is the first of its fields.
+                return f"{value} {self._braces(_fields(value)[1:])}".removesuffix(" {}")
             case Balancing():
                 options = dict(value.options or {})
                 return f"{value.name} {self._braces(options.items())}".removesuffix(" {}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from gslb.config.amounts import Bound, LongTime
 from gslb.config.entry import Entry
@@ -22,13 +23,21 @@ from gslb.config.values import (
     Duration,
     Network,
     PathPrefix,
+    SocketText,
     Text,
     listed,
     parse_duration,
     parse_whole_number,
 )
 from gslb.config.wrong_value import WrongError
-from gslb.fleet import AccessLog, AccessLogFormat, ClientCertificate, EdgeSettings, TlsSettings
+from gslb.fleet import (
+    AccessLog,
+    AccessLogFormat,
+    ClientCertificate,
+    EdgeSettings,
+    SocketAddress,
+    TlsSettings,
+)
 
 # The defaults have one home: the settings as everybody else knows them.
 _EDGE = EdgeSettings()
@@ -114,6 +123,16 @@ class AccessLogEntry(Entry):
 def _duration_or_none(value: object) -> float:
     no_time = not isinstance(value, bool) and str(value).strip().lower() in ("0", "0.0", "0s", "0ms")
     return 0.0 if no_time else parse_duration(value)
+
+
+def _by_address(sockets: list[SocketAddress]) -> list[SocketAddress]:
+    for socket in sockets:
+        try:
+            ip_address(socket.host)
+        except ValueError:
+            hint = "write the name server's address, as in 10.0.0.53:53"
+            raise WrongError("has a name where only an address can be asked", hint) from None
+    return sockets
 
 
 def _workers(value: object) -> int | None:
@@ -214,6 +233,9 @@ class EdgeSection(Entry):
     workers: _Workers = Field(
         _EDGE.workers, description="processes that serve, each on a core of its own; `auto`: one a core"
     )
+    resolver: Annotated[list[SocketText], BeforeValidator(listed), AfterValidator(_by_address)] = Field(
+        [], description="name servers asked for servers with `dns` or `srv`; default: the system's"
+    )
     report_interval: Duration = Field(_EDGE.report_interval, description="from one report to the next")
     lame_duck: _Pause = Field(
         _EDGE.lame_duck,
@@ -225,7 +247,16 @@ class EdgeSection(Entry):
 
     def settings(self) -> EdgeSettings:
         """As edges know them; files by the names that the section gives them."""
-        made = {"timeouts", "retries", "retry_budget", "trusted_proxies", "peer_tls", "tls", "access_log"}
+        made = {
+            "timeouts",
+            "retries",
+            "retry_budget",
+            "trusted_proxies",
+            "peer_tls",
+            "tls",
+            "access_log",
+            "resolver",
+        }
         return EdgeSettings(
             **self.model_dump(exclude=made),
             timeouts=self.timeouts.settings(),
@@ -235,4 +266,5 @@ class EdgeSection(Entry):
             peer_tls=self.peer_tls.settings(),
             tls=self.tls.settings(),
             access_log=self.access_log.settings(),
+            resolver=tuple(self.resolver),
         )

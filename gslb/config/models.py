@@ -25,13 +25,14 @@ from gslb.config.bearing import (
     SpillOverWord,
     StickyEntry,
 )
+from gslb.config.discovery import MemberEntry
 from gslb.config.edge_settings import EdgeSection
 from gslb.config.entry import Entry
 from gslb.config.name_servers import DnsSection, ZoneEntry
 from gslb.config.places import CoordinatesEntry, LocationEntry, OverrideEntry
 from gslb.config.proxying import ConnectionsEntry, QueueEntry, RetriesEntry, ServerTlsSwitch, TimeoutsEntry
 from gslb.config.redis_url import RedisUrl
-from gslb.config.sites import HTTPS_PORT, CanonicalName, EdgeEntry, ServerEntry
+from gslb.config.sites import HTTPS_PORT, CanonicalName, EdgeEntry
 from gslb.config.suggest import remedy
 from gslb.config.values import (
     NUMBER,
@@ -180,7 +181,7 @@ class RegionEntry(Entry, json_schema_extra={"oneOf": [{"required": ["edges"]}, {
         None, description="what DNS nodes probe of the hostname; default: its port 443; `null` for nothing"
     )
     servers: dict[
-        PoolReference, Annotated[list[ServerEntry], BeforeValidator(listed), Field(min_length=1)]
+        PoolReference, Annotated[list[MemberEntry], BeforeValidator(listed), Field(min_length=1)]
     ] = Field({}, description="its origin servers, by pool")
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from gslb.config.balancing import read_key, read_method
 from gslb.config.checks import default_edge_check, default_tcp_check, read_check
+from gslb.config.discovery import discoveries, listed_servers
 from gslb.config.document import KeyPath
 from gslb.config.edge_settings import EdgeSection
 from gslb.config.explain import report
@@ -221,10 +222,8 @@ def _read_regions(
         check = sections.checks.get(entry.check) if entry.check is not None else fallback
         if check is None:
             continue
-        servers = {
-            pool: tuple(server.server(name, pool) for server in members)
-            for pool, members in entry.servers.items()
-        }
+        servers = {pool: listed_servers(name, pool, members) for pool, members in entry.servers.items()}
+        found = {pool: where for pool, members in entry.servers.items() if (where := discoveries(members))}
         sections.regions[name] = Region(
             name,
             entry.coordinates.coordinates(),
@@ -235,6 +234,7 @@ def _read_regions(
             entry.capacity,
             entry.hostname,
             entry.probed(),
+            MappingProxyType(found),
         )
 
 

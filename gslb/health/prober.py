@@ -78,8 +78,12 @@ class Prober:
         return await self._round(self._targets, deadline)
 
     async def first_look(self, targets: Targets, deadline: float) -> bool:
-        """Like the initial round, of the new ones among `targets`: ahead of `use`, so that they are known."""
-        new = {name: target for name, target in targets.items() if name not in self._targets}
+        """Like the initial round, of those among `targets` that are not known: ahead of `use`."""
+        new = {
+            name: target
+            for name, target in targets.items()
+            if name not in self._targets and name not in self._observations
+        }
         return await self._round(new, deadline)
 
     async def _round(self, targets: Targets, deadline: float) -> bool:

@@ -54,13 +54,13 @@ def encode_observation(observation: Observation) -> Fields:
 def decode_observation(raw: Fields) -> Observation | None:
     """The inverse of encode_observation; None for what cannot be read."""
     try:
-        fields = _sensible(raw)
+        fields = sensible(raw)
         return Observation(
             target=fields["target"],
             observer=fields["observer"],
             verdict=Verdict(fields["state"]),
             reason=fields["reason"],
-            since=_moment(fields["since"]),
+            since=moment(fields["since"]),
             consecutive=_whole(fields["consecutive"]),
             flip_in=_finite(fields["flip_in"]),
             epoch=_whole(fields["epoch"]),
@@ -98,11 +98,11 @@ def encode_report(report: Report) -> Fields:
 def decode_report(raw: Fields) -> Report | None:
     """The inverse of encode_report; None for what cannot be read."""
     try:
-        fields = _sensible(raw)
+        fields = sensible(raw)
         return Report(
             region=fields["region"],
             edge=fields["edge"],
-            at=_moment(fields["at"]),
+            at=moment(fields["at"]),
             requests_per_second=_finite(fields["requests_per_second"]),
             in_flight=_whole(fields["in_flight"]),
             error_rate=_finite(fields["error_rate"]),
@@ -136,14 +136,14 @@ def encode_override(override: Override) -> Fields:
 def decode_override(raw: Fields) -> Override | None:
     """The inverse of encode_override; None for what cannot be read."""
     try:
-        fields = _sensible(raw)
+        fields = sensible(raw)
         return Override(
             region=fields["region"],
             kind=OverrideKind(fields["kind"]),
             by=fields["by"],
             reason=fields["reason"],
-            since=_moment(fields["since"]),
-            until=_moment(fields["until"]) if "until" in fields else None,
+            since=moment(fields["since"]),
+            until=moment(fields["until"]) if "until" in fields else None,
         )
     except (KeyError, ValueError, OverflowError):
         return None
@@ -170,7 +170,7 @@ def encode_region_state(state: RegionState, concluded_by: str) -> Fields:
 def decode_region_state(raw: Fields) -> RegionState | None:
     """The inverse of encode_region_state but for single observations, which it does not carry."""
     try:
-        fields = _sensible(raw)
+        fields = sensible(raw)
         override = None
         if "override:kind" in fields:
             override = decode_override(
@@ -190,7 +190,7 @@ def decode_region_state(raw: Fields) -> RegionState | None:
         return RegionState(
             region=fields["region"],
             verdict=Verdict(fields["state"]),
-            since=_moment(fields["since"]),
+            since=moment(fields["since"]),
             reason=fields["reason"],
             flip_in=_finite(fields["flip_in"]),
             override=override,
@@ -203,7 +203,7 @@ def decode_region_state(raw: Fields) -> RegionState | None:
 def _target(target: str, text: str) -> TargetState:
     state, rest = text.split(" since ", 1)
     since, reason = rest.split(", ", 1)
-    return TargetState(target, Verdict(state), _moment(since), reason, 0.0)
+    return TargetState(target, Verdict(state), moment(since), reason, 0.0)
 
 
 def _pool(name: str, value: str) -> PoolReport:
@@ -249,14 +249,14 @@ def _service(name: str, value: str) -> ServiceReport:
     )
 
 
-def _sensible(fields: Fields) -> Fields:
+def sensible(fields: Fields) -> Fields:
     """The fields themselves; raises ValueError if one is too long."""
     if any(len(value) > LONGEST_VALUE for value in fields.values()):
         raise ValueError("too long")
     return fields
 
 
-def _moment(text: str) -> float:
+def moment(text: str) -> float:
     """To the millisecond; raises ValueError as well for what `iso` could not write again, legibly."""
     moment = round(parse_iso(text), 3)
     try:

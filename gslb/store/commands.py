@@ -111,6 +111,40 @@ for _, name in ipairs(names) do redis.call('ZREM', KEYS[1], name) end
 return names
 """)
 
+CHANGE_SERVER = Script("""
+-- KEYS: the hash of a server's changes, the index of its region. ARGV: its name in the index, ms for which
+-- all of it is to last (0: no end), the number of fields that go, these, field, value, ...
+-- What is not named stays. A hash that changes nothing any more goes. The index is ordered by when its
+-- members end; those that have ended are taken out.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+  redis.call('ZREM', KEYS[2], name)
+end
+local fields = {}
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then
+  local flat = redis.call('HGETALL', KEYS[1])
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+end
+local going = tonumber(ARGV[3])
+for i = 4, 3 + going do fields[ARGV[i]] = nil end
+for i = 4 + going, #ARGV, 2 do fields[ARGV[i]] = ARGV[i + 1] end
+redis.call('DEL', KEYS[1])
+local lasting = fields['weight'] or fields['added'] or fields['removed']
+if not lasting and not fields['mode'] then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  return 0
+end
+for field, value in pairs(fields) do redis.call('HSET', KEYS[1], field, value) end
+if ARGV[2] == '0' or lasting then
+  redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
+end
+return 1
+""")
+
 LIMITING = Script("""
 -- KEYS[1]: the sorted set of those that share rate limits. ARGV: a name, ms after which the silent are gone.
 -- Returns how many there are, that one included. Who seems to be of the future is gone too: the clock was set
@@ -154,7 +188,7 @@ if redis.call('PTTL', KEYS[1]) < longest then redis.call('PEXPIRE', KEYS[1], mat
 return missing
 """)
 
-SCRIPTS = (READ, WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE, LIMITING, SPEND)
+SCRIPTS = (READ, WRITE_VERSIONED, REPLACE, CONCLUDE, SEEN, GONE, CHANGE_SERVER, LIMITING, SPEND)
 
 
 async def load_scripts(client: redis.Redis) -> None:

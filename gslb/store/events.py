@@ -15,7 +15,10 @@ from gslb.store.commands import Argument, run
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """at: seconds since 1970. kind: verdict, override, override_cleared, observer_joined, observer_left."""
+    """at: seconds since 1970.
+
+    kind: verdict, override, override_cleared, server, server_cleared, observer_joined, observer_left.
+    """
 
     at: float
     kind: str

@@ -26,6 +26,8 @@ _OBSERVATION = PREFIX + "observation:"
 _REPORT = PREFIX + "report:"
 _OVERRIDE = PREFIX + "override:"
 _VERDICT = PREFIX + "verdict:"
+_SERVER = PREFIX + "server:"
+_SERVERS = PREFIX + "servers:"
 _RATE = PREFIX + "rate:"
 
 GONE_AFTER_LEASES = 3
@@ -53,6 +55,21 @@ def override(region: str) -> str:
 def verdict(region: str) -> str:
     """Hash under a lease, for people: what the DNS nodes conclude about a region."""
     return _VERDICT + region
+
+
+def server(region: str, member: str) -> str:
+    """Hash, until its end if it has one: an operator's word on a server. member: `POOL/ADDRESS`."""
+    return f"{_SERVER}{region}/{member}"
+
+
+def servers(region: str) -> str:
+    """Sorted set: members of the keys above for a region, scored by when they end (Redis's ms, or +inf)."""
+    return _SERVERS + region
+
+
+def server_region_of(key: str) -> str | None:
+    """The region of a server's key; None for other keys."""
+    return key.removeprefix(_SERVER).partition("/")[0] or None if key.startswith(_SERVER) else None
 
 
 def rate(limit: str) -> str:

@@ -23,6 +23,7 @@ from gslb.store.ledger import Ledger
 from gslb.store.link import BACKOFF_MOST, Link
 from gslb.store.override import checked, cleared_event, delete_override, set_event, write_override
 from gslb.store.publish import Batch, write
+from gslb.store.server_changes import ServerChanges
 from gslb.store.watch import Heard, read_everything, read_keys
 from gslb.world import Observation, Override, RegionState, Report, Verdict, World
 
@@ -57,6 +58,7 @@ class StateStore:
     observer: this process's name among those who report; no colon. epoch: orders this process's writes
     after those of its predecessor of the same name; the start time in ms unless given.
     publishes_verdicts: whether this process (a DNS node) writes verdicts and their history for people.
+    servers: gets what operators change of the servers that this process (an edge) sends requests to.
     Without `fleet.redis.url` it stands alone: own observations and overrides, forgotten at its end.
     """
 
@@ -68,6 +70,7 @@ class StateStore:
         *,
         epoch: int | None = None,
         publishes_verdicts: bool = False,
+        servers: ServerChanges | None = None,
     ) -> None:
         if ":" in observer or not observer:
             raise StoreError(f"{observer!r} cannot name an observer", hint="use a name without a colon")
@@ -76,6 +79,7 @@ class StateStore:
         self._clock = clock
         self.epoch = int(clock.now() * 1000) if epoch is None else epoch
         self._publishes_verdicts = publishes_verdicts
+        self._servers = servers
         self._ledger = Ledger(fleet, observer, clock)
         self._subscribers: list[Callable[[World], None]] = []
         self._link: Link | None = None
@@ -244,6 +248,8 @@ class StateStore:
 
     def _is_no_news(self, key: str) -> bool:
         """Whether a nudge is for what this process wrote itself, or for what no world is made of."""
+        if keys.server_region_of(key) is not None:
+            return self._servers is None or not self._servers.concerned_by(key)
         observation = keys.observation_of(key)
         return observation is not None and (
             observation[1] == self._observer or observation[0] not in self._ledger.targets
@@ -275,6 +281,9 @@ class StateStore:
             self._ledger.read_in_full()
         self._complain(heard.unreadable)
         self._fold()
+        servers = self._servers
+        if servers is not None and (wanted is None or any(map(servers.concerned_by, wanted))):
+            self._complain(await servers.read(client))
 
     def _hear(self, heard: Heard, overridable: Set[str]) -> None:
         """Take what was read into the ledger; overrides only of the regions in `overridable`."""

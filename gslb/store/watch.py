@@ -66,26 +66,26 @@ async def read_keys(client: redis.Redis, fleet: Fleet, wanted: Iterable[str]) ->
                 # An override that is gone, or that nobody can read, is none; this must be heard as well.
                 heard.overrides[region] = None
             try:
-                _READERS[_kind(key)](heard, fleet, key, *_fields(found))
-            except _UnreadableError as error:
+                _READERS[_kind(key)](heard, fleet, key, *fields_of(found))
+            except UnreadableError as error:
                 heard.unreadable[key] = str(error)
     return heard
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """What is wrong with a record."""
 
 
-def _fields(found: bytes | None) -> tuple[Fields, float | None]:
+def fields_of(found: bytes | None) -> tuple[Fields, float | None]:
     """The fields and seconds to live (None: without end) out of READ's reply for one key."""
     if found is None:
         return {}, 0.0
     if not found.startswith(b"["):
-        raise _UnreadableError(f"it is a {found.decode(errors='replace')}, not a hash")
+        raise UnreadableError(f"it is a {found.decode(errors='replace')}, not a hash")
     try:
         lifetime, *flat = json.loads(found)
     except ValueError:
-        raise _UnreadableError("it is not text") from None
+        raise UnreadableError("it is not text") from None
     return dict(zip(flat[::2], flat[1::2], strict=True)), None if lifetime < 0 else lifetime / 1000
 
 
@@ -94,9 +94,9 @@ def _read_observation(heard: Heard, fleet: Fleet, key: str, fields: Fields, life
         lease = _lease(life)
         record = decode_observation(fields)
         if record is None:
-            raise _UnreadableError(ILLEGIBLE)
+            raise UnreadableError(ILLEGIBLE)
         if (record.target, record.observer) != keys.observation_of(key):
-            raise _UnreadableError("it speaks of another target or observer than its key")
+            raise UnreadableError("it speaks of another target or observer than its key")
         heard.observations.append((record, lease))
 
 
@@ -105,9 +105,9 @@ def _read_report(heard: Heard, fleet: Fleet, key: str, fields: Fields, life: flo
         lease = _lease(life)
         record = decode_report(fields)
         if record is None:
-            raise _UnreadableError(ILLEGIBLE)
+            raise UnreadableError(ILLEGIBLE)
         if keys.report(record.region, record.edge) != key:
-            raise _UnreadableError("it speaks of another edge than its key")
+            raise UnreadableError("it speaks of another edge than its key")
         heard.reports.append((record, lease))
 
 
@@ -116,9 +116,9 @@ def _read_override(heard: Heard, fleet: Fleet, key: str, fields: Fields, life: f
     if fields and region is not None and region in fleet.regions:
         record = decode_override(fields)
         if record is None:
-            raise _UnreadableError(ILLEGIBLE)
+            raise UnreadableError(ILLEGIBLE)
         if record.region != region:
-            raise _UnreadableError("it speaks of another region than its key")
+            raise UnreadableError("it speaks of another region than its key")
         heard.overrides[region] = record
 
 
@@ -131,7 +131,7 @@ _READERS: Mapping[str, Callable[[Heard, Fleet, str, Fields, float | None], None]
 
 def _lease(life: float | None) -> float:
     if life is None:
-        raise _UnreadableError("it has no lease (time to live)")
+        raise UnreadableError("it has no lease (time to live)")
     return life
 
 
