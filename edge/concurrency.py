@@ -105,7 +105,11 @@ class Concurrency:
     def admits(self, in_flight: int, priority: Priority) -> bool:
         """Whether one more may go beside so many; one always may where there are none."""
         limit = self.limit
-        return limit == inf or in_flight < 1 or in_flight + 1 <= ceil(limit * ROOM[priority] / 100)
+        if limit == inf or in_flight < 1:
+            return True
+        room = limit * ROOM[priority] / 100
+        # Of few places, normal requests may have all: those of high priority are few, or none.
+        return in_flight + 1 <= (room if priority is Priority.LOW else ceil(room))
 
     def sample(self, seconds: float, in_flight: int, now: float) -> None:
         """A response that is no failure has begun, so long after its request had gone to a server.

@@ -122,9 +122,16 @@ class Ejections:
         settings = self._settings
         if settings.errors is not None and standing.unanswered >= settings.errors:
             return self._eject(name, _row(standing.unanswered, "without a response"), now)
-        if settings.server_errors is not None and standing.failures >= settings.server_errors:
+        many = settings.server_errors is not None and standing.failures >= settings.server_errors
+        if many and self._others_do_well(name):
             return self._eject(name, _row(standing.failures, "without a response below 500"), now)
         return False
+
+    def _others_do_well(self, name: str) -> bool:
+        """Whether most of the other servers' last responses were good: where they are not, a fault is in what
+        is asked for, or behind all of them, and fewer servers would not help."""
+        others = [each for other, each in self.standings.items() if other != name and each.ejected is None]
+        return 2 * sum(each.failures == 0 for each in others) >= len(others)
 
     def compare(self, now: float, counts: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
         """Once in an interval: eject those whose success rate lies too far below the mean of all.

@@ -107,12 +107,11 @@ class PoolState:
         name = self.tokens.read(head) if self.tokens is not None else None
         return next((each for each in self.servers if each.name == name and each.keeps_sessions), None)
 
-    def cookie(self, head: RequestHead, server: ServerState, *, secured: bool) -> bytes:
-        """The field line that keeps a client at the server it got; empty where it knows. secured: by TLS."""
+    def cookie(self, server: ServerState, *, secured: bool) -> bytes:
+        """The field line that keeps a client at the server it got. secured: whether it came by HTTPS."""
         sticky, tokens = self.pool.sticky, self.tokens
-        # One that is being left may keep whom it has, and gets nobody. Whoever knows one that has merely no
-        # room now goes back there.
-        if sticky is None or tokens is None or not server.usable or self.session(head) is not None:
+        # One that is being left may keep whom it has, and gets nobody.
+        if sticky is None or tokens is None or not server.usable:
             return b""
         return set_cookie(tokens.token(server.name), sticky, secured=secured)
 

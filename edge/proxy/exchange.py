@@ -370,16 +370,16 @@ class Exchange:
 
     def _marks(self, server: ServerState) -> bytes:
         """The fields that tell a client where it was sent."""
-        proxy, account, request, head = self._proxy, self._account, self.head, self._download.head
-        assert request is not None
+        proxy, account, head = self._proxy, self._account, self._download.head
         assert head is not None
         marks = b"X-Request-Id: %b\r\n" % account.request_id
         if proxy.is_neighbour(server):
             return marks + spilled_marks(head, proxy.region)
         marks += b"%bX-GSLB-Server: %b\r\n" % (proxy.region_mark, server.name.encode())
-        if account.pool is not None and account.pool.tokens is not None and account.way is not None:
-            marks += account.pool.cookie(request, server, secured=account.way.origin.scheme == "https")
-        return marks
+        pool, way, reach = account.pool, account.way, self._reach
+        if pool is None or pool.tokens is None or way is None or (reach is not None and reach.keeps_session):
+            return marks
+        return marks + pool.cookie(server, secured=way.origin.scheme == "https")
 
     def _may_keep_alive(self) -> bool:
         """Whether the client's connection can carry another request after this one."""

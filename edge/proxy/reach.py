@@ -116,6 +116,13 @@ class Reach:
         return self._been[-1] if self._been else None
 
     @property
+    def keeps_session(self) -> bool:
+        """Whether its client's cookie may go on naming the server that it names: it is there, or there was
+        merely no room."""
+        session = self._wanted.session
+        return session is not None and (session is self.server or session not in self._been)
+
+    @property
     def waited(self) -> float:
         """Seconds for which the server has let the request wait."""
         return self._proxy.time() - self.asked

@@ -51,7 +51,8 @@ class EjectionEntry(Group):
     )
     server_errors: Count | None = Field(
         _EJECTION.server_errors,
-        description="the same, with answers of 500 and above counted in; default: they never eject",
+        description="the same, with answers of 500 and above counted in, while most other servers answer "
+        "better; `null`: they never do",
     )
     success_rate: Annotated[float, Field(ge=0.5, le=10), NUMBER] | None = Field(
         _EJECTION.success_rate,

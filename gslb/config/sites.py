@@ -20,7 +20,7 @@ from gslb.config.values import (
     parse_domain_name,
 )
 from gslb.config.wrong_value import WrongError
-from gslb.fleet import Listener, Server
+from gslb.fleet import Listener, Server, ServerMode
 from gslb.geo.location import IPAddress
 
 HTTPS_PORT = 443
@@ -122,6 +122,11 @@ class ServerEntry(Entry):
     max_connections: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="of one edge process, in use at a time; default: the pool's `connections.most`"
     )
+    mode: ServerMode = Field(
+        ServerMode.READY,
+        description="`ready`, `drain` (nothing new comes, clients whose cookies name it may) or "
+        "`maintenance` (nothing goes there)",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -130,7 +135,7 @@ class ServerEntry(Entry):
 
     def server(self, region: str, pool: str) -> Server:
         """As edges know it."""
-        return Server(region, pool, self.address, self.weight, self.backup, self.max_connections)
+        return Server(region, pool, self.address, self.weight, self.backup, self.max_connections, self.mode)
 
 
 def _parse_canonical_name(value: object) -> str:

@@ -227,17 +227,17 @@ def test_an_operators_word_on_a_server(tmp_path: Path) -> None:
         (f"sticky: {{secret: {SECRET}}}", "9: sticky: `cookie` is missing; add `cookie`: its name"),
         (
             f"sticky: {{cookie: 'a b', secret: {SECRET}}}",
-            "26: sticky.cookie: 'a b' is not a name; write letters, digits and hyphens, such as X-User",
+            "26: sticky.cookie: the value is not a name; write letters, digits and hyphens, such as X-User",
         ),
         (
             f"{STICKY}, same_site: all}}",
-            "68: sticky.same_site: 'all' is not one of the choices; choices: lax, strict, none",
+            "68: sticky.same_site: the value is not one of the choices; choices: lax, strict, none",
         ),
         (
             f"{STICKY}, same_site: none, secure: false}}",
             "17: sticky: is for all sites, and so for HTTPS only; remove `secure: false`",
         ),
-        (f"{STICKY}, secure: maybe}}", "65: sticky.secure: 'maybe' is neither true nor false"),
+        (f"{STICKY}, secure: maybe}}", "65: sticky.secure: the value is neither true nor false"),
         ("concurrency: {most: 0}", "29: concurrency.most: 0 is too small; the least is 1"),
         (
             "concurrency: {most: 5, adaptive: true}",

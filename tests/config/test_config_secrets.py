@@ -8,6 +8,7 @@ import pytest
 from fleet_file import checked
 from pydantic import BaseModel
 
+from gslb.config.bearing import StickyEntry
 from gslb.config.document import KeyPath
 from gslb.config.findings import SECRETS, mask_logins
 from gslb.config.models import RedisSection
@@ -90,6 +91,7 @@ def test_the_keys_that_may_show_are_those_that_there_are() -> None:
         ("dns", "keys"): KeyEntry,
         ("dns", "cookies"): CookiesEntry,
         ("zones", "*", "transfers"): TransferEntry,
+        ("pools", "*", "sticky"): StickyEntry,
     }
     assert {place: keys for place, keys in SECRETS.items() if keys} == {
         place: frozenset(model.model_fields) for place, model in models.items()

@@ -82,8 +82,17 @@ def test_server_errors_count_both_kinds():
     assert pool.ejections.ejected["a"].reason == "3 requests in a row without a response below 500"
 
 
-def test_responses_of_500_alone_eject_nobody_unless_declared():
-    assert not any(Pool("abc").fail("a", 50, answered=True))
+def test_responses_of_500_alone_eject_nobody_where_they_are_not_looked_at():
+    assert not any(Pool("abc", replace(SETTINGS, server_errors=None)).fail("a", 50, answered=True))
+
+
+def test_responses_of_500_eject_nobody_while_most_others_fail_as_well():
+    pool = Pool("abcd", replace(SETTINGS, errors=None, server_errors=3))
+    for name in "bc":
+        pool.fail(name, 2, answered=True)
+    assert not any(pool.fail("a", 50, answered=True))
+    pool.ejections.succeeded("b")
+    assert pool.fail("a", 1, answered=True) == [True]
 
 
 def test_who_is_back_begins_anew():
@@ -193,7 +202,7 @@ def test_a_reload_readmits_who_is_beyond_what_may_be_ejected():
 def test_a_reload_that_looks_at_nothing_readmits_all():
     pool = Pool("abcd")
     pool.fail("a", 3)
-    pool.ejections.use(replace(SETTINGS, errors=None), "abcd", 2.0)
+    pool.ejections.use(replace(SETTINGS, errors=None, server_errors=None), "abcd", 2.0)
     assert pool.ejected == set()
     assert not any(pool.fail("a", 50, now=3.0))
 

@@ -129,7 +129,7 @@ async def test_an_answer_in_between_ends_the_row(either: Stage) -> None:
 
 
 async def test_ejection_can_be_switched_off(either: Stage) -> None:
-    never = Ejection(errors=None)
+    never = Ejection(errors=None, server_errors=None)
     proxy = await either.one_pool(
         await either.origin(hanging_up), *await good(either, 1), pool={"ejection": never}
     )
@@ -151,7 +151,9 @@ async def test_answers_of_500_eject_only_where_that_is_said(either: Stage, serve
 
 
 async def test_a_server_whose_answers_are_worse_than_the_others_is_ejected(either: Stage) -> None:
-    ejection = Ejection(errors=None, success_rate=1.0, interval=0.1, requests=5, time=60.0)
+    ejection = Ejection(
+        errors=None, server_errors=None, success_rate=1.0, interval=0.1, requests=5, time=60.0
+    )
     bad = await either.origin(answering(BROKEN))
     proxy = await either.one_pool(
         bad, *await good(either, 3), pool={"ejection": ejection}, retries=Retries(on=frozenset({500}))
