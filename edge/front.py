@@ -62,7 +62,7 @@ class Front:
         }
         redis = proxy.fleet.redis
         if self._rates is None and shared and redis.url is not None:
-            name = f"{proxy.edge.name} {os.getpid()} {int(self.clock.now() * 1000)}"
+            name = f"{proxy.region}/{proxy.edge.name} {os.getpid()} {int(self.clock.now() * 1000)}"
             self._rates = SharedRates(redis, name)
             self._tasks.run(self._rates.run(), "sharing rate limits")
         if self._rates is not None:

@@ -28,9 +28,9 @@ class Ejection:
     errors: requests in a row without a response (no connection, broken off, timed out). server_errors: the
     same, or responses of 500 and above, while most other servers do better. success_rate: how many standard
     deviations below its pool's mean a server's success rate may lie. None: not looked at. interval: seconds
-    over which success rates are counted; requests: of a server, in an interval, without which it is not compared. time: seconds for which
-    a server is ejected, times the number of times in a row; most_time: at most. share: of a pool's servers
-    that may be ejected at once, 0 to 1; one always may, if there are others.
+    over which success rates are counted; requests: of a server, in an interval, without which it is not
+    compared. time: seconds for which a server is ejected, times the number of times in a row; most_time: at
+    most. share: of a pool's servers that may be ejected at once, 0 to 1; one always may, if there are others.
     """
 
     errors: int | None = 5

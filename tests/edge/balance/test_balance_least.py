@@ -86,9 +86,16 @@ def test_the_least_loaded_is_first_and_a_full_one_last():
 
 def test_in_flight_follows_room_so_that_an_old_figure_brings_no_rush():
     pool = servers(1, 1, 2)
-    pool[0].load, pool[1].load, pool[2].load = 0.8, 0.4, 0.8
+    pool[0].load, pool[1].load, pool[2].load = 0.6, 0.2, 0.4
     fill(LeastLoaded(pool), 120)
-    assert [server.in_flight for server in pool] == [20, 60, 40]
+    assert [server.in_flight for server in pool] == [20, 40, 60]
+
+
+def test_a_server_that_was_full_a_moment_ago_is_not_left_to_stand_idle():
+    pool = servers(1, 1)
+    pool[0].load, pool[1].load = 1.0, 0.0
+    fill(LeastLoaded(pool), 130)
+    assert [server.in_flight for server in pool] == [30, 100]
 
 
 @given(WEIGHTS, st.sampled_from([None, 0.0, 0.3]), st.integers(0, 100))
