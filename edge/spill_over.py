@@ -85,4 +85,4 @@ class Ranking:
 
 def takes(region: Region, pool: str) -> bool:
     """Whether a region could serve a pool at all."""
-    return bool(region.edges) and bool(region.servers.get(pool))
+    return bool(region.edges) and bool(region.servers.get(pool) or region.discovery.get(pool))

@@ -29,6 +29,7 @@ from gslb.world import (
     PoolReport,
     RegionState,
     Report,
+    ServiceReport,
     TargetState,
     Verdict,
 )
@@ -52,6 +53,19 @@ OBSERVATIONS = st.builds(
     epoch=ORDER,
     sequence=ORDER,
 )
+# What belongs together is told together: percentiles, and a capacity with its use.
+SERVICES = st.tuples(st.none() | st.tuples(NUMBER, NUMBER), st.none() | st.tuples(NUMBER, NUMBER)).flatmap(
+    lambda known: st.builds(
+        ServiceReport,
+        NAME,
+        COUNT,
+        COUNT,
+        COUNT,
+        NUMBER,
+        NUMBER,
+        *map(st.just, (*(known[0] or (None, None)), *(known[1] or (None, None)))),
+    )
+)
 REPORTS = st.builds(
     Report,
     region=TEXT,
@@ -65,6 +79,7 @@ REPORTS = st.builds(
     pools=st.lists(
         st.builds(PoolReport, NAME, COUNT, COUNT, COUNT), unique_by=lambda pool: pool.pool, max_size=4
     ).map(tuple),
+    services=st.lists(SERVICES, unique_by=lambda service: service.service, max_size=4).map(tuple),
     epoch=ORDER,
     sequence=ORDER,
 )
@@ -73,7 +88,7 @@ GARBAGE = st.dictionaries(
     st.sampled_from(
         [*encode_observation(observation()), "region", "edge", "at", "kind", "by", "until", "override:kind"]
     )
-    | st.sampled_from(["address:x", "pool:x"])
+    | st.sampled_from(["address:x", "pool:x", "service:x"])
     | st.text(max_size=8),
     st.text(max_size=20) | st.sampled_from(["up", "nan", "1e999", "9" * 5000, "2026-11-22T10:00:00Z"]),
 )
@@ -169,7 +184,19 @@ def test_a_person_can_read_it() -> None:
         "sequence": "118",
     }
     report = Report(
-        "eu-west", "edge1", 1_795_341_600.0, 33.3333, 4, 0.0, None, 0.5, (PoolReport("we", 2, 3, 4),)
+        "eu-west",
+        "edge1",
+        1_795_341_600.0,
+        33.3333,
+        4,
+        0.0,
+        None,
+        0.5,
+        (PoolReport("we", 2, 3, 4),),
+        (
+            ServiceReport("a.example", 2, 3, 4, 33.3, 0.25, 0.0035, 0.02, 100.0, 0.333),
+            ServiceReport("b.example", 0, 0, 0, 0.0, 0.0),
+        ),
     )
     assert encode_report(report) == {
         "region": "eu-west",
@@ -182,6 +209,9 @@ def test_a_person_can_read_it() -> None:
         "sequence": "0",
         "utilisation": "0.5",
         "pool:we": "2 of 3 healthy, 4 in flight",
+        "service:a.example": "2 of 3 healthy, 4 in flight, 33.3 requests/s, 0.25 errors, p50 3.5 ms, "
+        "p99 20 ms, capacity 100/s, utilisation 0.333",
+        "service:b.example": "0 of 0 healthy, 0 in flight, 0 requests/s, 0 errors",
     }
 
 
