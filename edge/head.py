@@ -99,7 +99,10 @@ class Head:
         return self._listening
 
     def gather(self) -> None:
-        """Have the workers' sums in `counters` and `pools`."""
+        """Have the workers' sums in `counters` and `pools`, and weights as they are by now."""
+        now = asyncio.get_running_loop().time()
+        for pool in self.pools:
+            pool.warm(now)
         if self._share is not None:
             self._share.gather()
 

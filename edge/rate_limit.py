@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
+from ipaddress import IPv6Address
 from math import floor
 
 from gslb.fleet_pool import RateLimit
@@ -12,6 +14,18 @@ MOST_KEYS = 65_536
 
 _LOOKED_AT = 8
 _ROUNDING = 1e-6  # seconds that sums of many floating-point numbers may be off by; nobody waits for these
+
+
+@lru_cache(4096)
+def client_of(address: str) -> str:
+    """Whom an address stands for: of IPv6 its /64, as nobody has less than one (RFC 6177)."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
 class Buckets:

@@ -122,8 +122,8 @@ class RateLimit:
 class Hedge:
     """A second try beside one that is slow; the first response counts.
 
-    delay: seconds after which it begins; None: the time within which `percentile` (0 to 1) of the pool's
-    responses begin. share: of a route's requests that may be hedged, at most, 0 to 1.
+    delay: seconds after which it begins; None: the time within which `percentile` (0 to 1) of the
+    route's responses begin. share: of a route's requests that may be hedged, at most, 0 to 1.
     """
 
     delay: float | None = None

@@ -26,6 +26,7 @@ from edge.http1.writing import last_chunk
 from edge.orca import load_told
 from edge.path import PathError, normalise_path
 from edge.proxy.handed_over import Unanswered
+from edge.rate_limit import client_of
 from edge.route import normalise_host
 
 cdef enum:
@@ -169,13 +170,13 @@ cdef class Client(Asking):
             address = self.address
         if way.concurrency is not None and not way.concurrency.admits(way.pool.own, way.priority):
             return self.hand_over()
-        if way.rates is not None and way.rates.take(address, monotonic()) > 0:
+        if way.rates is not None and way.rates.take(client_of(address), monotonic()) > 0:
             return self.hand_over()
         self.way = way
         if not self.choose(address):
             self.way = None
             if way.rates is not None:
-                way.rates.give_back(address)  # it is counted where it is handed over to
+                way.rates.give_back(client_of(address))  # it is counted where it is handed over to
             return self.hand_over()
         self.requests += 1
         self.loop.requests += 1

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from edge.balance.key import key_of
+from edge.rate_limit import client_of
 
 if TYPE_CHECKING:
     from edge.http1.events import RequestHead
@@ -31,7 +32,7 @@ def turned_away(
         return Turned(413, f"the request's body has {head.length} bytes, and {most} are the most here")
     if rates is None:
         return None
-    key = "" if rates.limit.key is None else key_of(head, rates.limit.key, address)
+    key = "" if rates.limit.key is None else key_of(head, rates.limit.key, client_of(address))
     wait = rates.take(key, now)
     if not wait:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState
@@ -172,8 +172,9 @@ class Reach:
 
     def beside(self, seeker: Seeker) -> Reach:
         """Another, for a second try at the same time, at a server that this one has not been to."""
-        other = Reach(self._proxy, seeker, self._pool, self._wanted, self._peer, self._timeouts)
-        other._session = None
+        # To be quicker than the first server, it had better not stand in line elsewhere.
+        wanted = replace(self._wanted, session=None, spill_over=SpillOver.OFF)
+        other = Reach(self._proxy, seeker, self._pool, wanted, self._peer, self._timeouts)
         other._been = list(self._been)
         other._candidates = self._candidates
         return other

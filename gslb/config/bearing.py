@@ -252,7 +252,8 @@ class HedgeEntry(Group):
 
     after: Annotated[float | str, PlainValidator(_parse_after), WithJsonSchema(_AFTER_SCHEMA)] = Field(
         "p95",
-        description="when it begins: a time, or the percentile of the pool's response times, as they are now",
+        description="when it begins: a time, or the percentile of the route's response times, as they are "
+        "now",
     )
     share: Annotated[float, Field(gt=0, le=1), NUMBER] = Field(
         _HEDGE.share, description="of the route's requests that are tried twice, at most"

@@ -33,7 +33,9 @@ def advise_on_bearing(findings: Findings, fleet: Fleet, sections: Sections) -> N
 def _advise_on_spilling(findings: Findings, path: KeyPath, pool: Pool, fleet: Fleet) -> None:
     place = (*path, "spill_over")
     regions = [
-        name for name, region in fleet.regions.items() if region.edges and region.servers.get(pool.name)
+        name
+        for name, region in fleet.regions.items()
+        if region.edges and (region.servers.get(pool.name) or region.discovery.get(pool.name))
     ]
     if len(regions) < 2:
         hint = "list servers of it in another region, or remove it"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import rate_limit
-from edge.rate_limit import Buckets
+from edge.rate_limit import Buckets, client_of
 from edge.shared_rate_limit import MOST_TOLD, Admitted, SharedBuckets, client_name, limit_name
 from gslb.balancing import BalancingKey, KeyKind
 from gslb.fleet import RateLimit, Route
@@ -242,3 +242,11 @@ def test_what_may_be_a_credential_is_not_told_in_clear() -> None:
         name = client_name(RateLimit(1, key=BalancingKey(kind, "token")), "sesame")
         assert "sesame" not in name
         assert len(name) == 32
+
+
+def test_an_ipv6_network_is_one_client():
+    assert client_of("2001:db8:1:2::1") == client_of("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert client_of("2001:db8:1:3::1") != client_of("2001:db8:1:2::1")
+    assert client_of("fe80::1%eth0") == "fe80::/64"
+    assert client_of("192.0.2.1") == "192.0.2.1"
+    assert client_of("not:an:address") == "not:an:address"
