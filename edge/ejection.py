@@ -81,8 +81,10 @@ class Ejections:
 
     __slots__ = ("_others", "_settings", "compares_at", "ejected", "standings")
 
-    def __init__(self, settings: Ejection, names: Collection[str], others: Callable[[str], int]) -> None:
-        """others: how many servers may get requests now, besides the one so named and those ejected."""
+    def __init__(
+        self, settings: Ejection, names: Collection[str], others: Callable[[str], Collection[str]]
+    ) -> None:
+        """others: the servers that may get requests now, besides the one so named and those ejected."""
         self._others = others
         self._settings = settings
         self.standings: dict[str, Standing] = {}
@@ -130,7 +132,7 @@ class Ejections:
     def _others_do_well(self, name: str) -> bool:
         """Whether most of the other servers' last responses were good: where they are not, a fault is in what
         is asked for, or behind all of them, and fewer servers would not help."""
-        others = [each for other, each in self.standings.items() if other != name and each.ejected is None]
+        others = [self.standings[other] for other in self._others(name) if other in self.standings]
         return 2 * sum(each.failures == 0 for each in others) >= len(others)
 
     def compare(self, now: float, counts: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
@@ -185,7 +187,7 @@ class Ejections:
         return names
 
     def _eject(self, name: str, reason: str, now: float) -> bool:
-        if not self._within_share(len(self.ejected) + 1) or self._others(name) < 1:
+        if not self._within_share(len(self.ejected) + 1) or not self._others(name):
             return False
         standing = self.standings[name]
         standing.eject(reason, now, self._settings)

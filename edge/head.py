@@ -38,6 +38,7 @@ from gslb.fleet import Edge, Fleet, SocketAddress
 from gslb.log import LogLevel
 from gslb.store.state import StateStore
 
+_TOLD_AFTER = 0.005  # seconds
 _GRACE = 5.0  # seconds for what a worker does besides waiting, before it is killed
 
 
@@ -59,6 +60,7 @@ class Head:
         self.pools = Pools(fleet, fleet.regions[edge.region])
         self.counters = Counters()
         self._workers = workers
+        self._telling: asyncio.TimerHandle | None = None
         self.watching = Watching(fleet, edge, clock, self.pools, self.counters, self.gather, self._tell)
         self.watching.processes = workers
         self.configuration = Configuration(self)
@@ -165,6 +167,12 @@ class Head:
             self._share.board.forget(number)
 
     def _tell(self) -> None:
+        """Tell the workers soon: whatever comes together is told together."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(_TOLD_AFTER, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._telling = None
         if self._share is not None:
             self._share.tell(self.watching.known)
 
@@ -234,6 +242,8 @@ class Head:
             os.close(before)
 
     def _close_shared(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         if self._share is not None:
             self.gather()
             for server in self.pools.servers.values():

@@ -131,8 +131,6 @@ class PoolState:
                 server.start_slowly(now)
             server.usable = may
         self.warm(now)
-        if self.waiting and not any(usable) and self.pool.spill_over is not SpillOver.OFF:
-            self.waiting.expire(float("inf"))  # they go elsewhere
         if panics != self.panics:
             self.panics = panics
             if panics:
@@ -140,6 +138,13 @@ class PoolState:
                 _log.warning(text, pool=self.name, usable=self.fit, servers=len(self.servers))
             else:
                 _log.info("enough servers are usable again", pool=self.name, usable=self.fit)
+
+    def serve_waiting(self) -> None:
+        """Let those go on who wait: there may be room, or nothing here that is worth waiting for."""
+        if self.pool.spill_over is not SpillOver.OFF and self.waiting and not self.usable:
+            self.waiting.expire(float("inf"))  # they go elsewhere
+        else:
+            self.waiting.serve()
 
     def warm(self, now: float) -> None:
         """Let those that start slowly have their share by now (loop time)."""
@@ -161,9 +166,11 @@ class PoolState:
                 "server ejected", server=server.server.target, reason=ejected.reason, seconds=seconds
             )
 
-    def _others(self, name: str) -> int:
-        """How many servers could take over from this one."""
-        return sum(server.fit and server.name != name and not server.backup for server in self.servers)
+    def _others(self, name: str) -> list[str]:
+        """The servers that could take over from this one."""
+        return [
+            server.name for server in self.servers if server.fit and server.name != name and not server.backup
+        ]
 
     def judge_by_requests(self, now: float) -> None:
         """Eject whose requests fail more than others', and readmit whose time is over. now: loop time."""
@@ -186,7 +193,7 @@ class PoolState:
             elif server.name in back:
                 _log.info("server readmitted", server=server.server.target)
         self.settle()
-        self.waiting.serve()
+        self.serve_waiting()
 
     def expire(self, now: float) -> None:
         """End what has lasted too long: idle connections, waiting, ejections, slow starts. now: loop time."""
@@ -220,8 +227,8 @@ class PoolState:
 
     @property
     def healthy(self) -> int:
-        """How many servers are known to be UP."""
-        return sum(server.verdict is Verdict.UP for server in self.servers)
+        """How many servers are known to be UP, and not taken out by anybody."""
+        return sum(server.ready and server.verdict is Verdict.UP for server in self.servers)
 
     @property
     def in_flight(self) -> int:
@@ -276,7 +283,7 @@ class Pools:
     def serve_waiting(self) -> None:
         """There may be room that nobody has told of."""
         for pool in self:
-            pool.waiting.serve()
+            pool.serve_waiting()
 
     def __iter__(self) -> Iterator[PoolState]:
         return iter(self.by_name.values())
@@ -285,7 +292,7 @@ class Pools:
         """Take over a verdict on a server; one that is back has room for those who wait."""
         state = self.servers[name]
         state.judge(verdict, reason, since)
-        self.by_name[state.server.pool].waiting.serve()
+        self.by_name[state.server.pool].serve_waiting()
 
     def expire(self, now: float) -> None:
         """As `PoolState.expire`. now: loop time."""

@@ -194,10 +194,14 @@ class ServerState:
         return self.standing.ejected is not None
 
     @property
+    def ready(self) -> bool:
+        """Whether it is meant to get requests."""
+        return self.mode is ServerMode.READY and self.full_weight > 0
+
+    @property
     def fit(self) -> bool:
         """Whether nothing speaks against it."""
-        ready = self.mode is ServerMode.READY and self.full_weight > 0
-        return ready and self.verdict is not Verdict.DOWN and not self.ejected
+        return self.ready and self.verdict is not Verdict.DOWN and not self.ejected
 
     @property
     def keeps_sessions(self) -> bool:

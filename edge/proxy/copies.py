@@ -41,7 +41,9 @@ class Copies:
     ) -> None:
         """Send one, once the request has come whole. body: as it is framed for servers."""
         counters = self._proxy.counters
-        if len(self._under_way) >= _MOST:
+        # They take no place from requests that somebody waits for.
+        admitted = not pool.concurrency.bounded or pool.concurrency.admits(pool.own, wanted.priority)
+        if len(self._under_way) >= _MOST or pool.waiting or not admitted:
             counters.mirrored_not += 1
             return
         counters.mirrored += 1
@@ -64,6 +66,7 @@ class _Copy:
         "_pool",
         "_proxy",
         "_reach",
+        "_status",
         "_timer",
         "_under_way",
         "_upstream",
@@ -92,6 +95,7 @@ class _Copy:
         self._body = body
         self._reach = Reach(proxy, self, pool, wanted, peer, timeouts)
         self._upstream: Upstream | None = None
+        self._status = 0
         self._timer: asyncio.TimerHandle = proxy.loop.call_later(
             timeouts.connect + timeouts.first_byte + timeouts.idle, self.end
         )
@@ -124,7 +128,7 @@ class _Copy:
         pass
 
     def response_started(self, head: ResponseHead) -> bool:
-        server = self._reach.server
+        server, self._status = self._reach.server, head.status
         if server is not None:
             if head.status >= 500:
                 server.failed(self._reach.waited, answered=True)
@@ -140,6 +144,8 @@ class _Copy:
 
     def response_finished(self, trailers: Trailers, *, reusable: bool) -> None:
         upstream, server = self._upstream, self._reach.server
+        if server is not None and self._status < 500:
+            server.completed()
         if reusable and upstream is not None and upstream.usable and server is not None:
             self._upstream = None
             upstream.detach()
@@ -152,7 +158,7 @@ class _Copy:
     def server_failed(self, failure: Failure, reason: str) -> None:
         self._upstream = None
         server = self._reach.server
-        if server is not None:
+        if server is not None and not (failure is Failure.ENDED and self._reach.reused):
             server.failed(self._reach.waited)
         self.end()
 

@@ -36,7 +36,7 @@ from edge.proxy.upload import Upload
 from edge.proxy.upstream import Upstream
 from edge.retry import Failure, Next, Try, decide
 from edge.server import ServerState
-from gslb.fleet import Route, SpillOver
+from gslb.fleet import Priority, Route, SpillOver
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Entrance
@@ -158,10 +158,10 @@ class Exchange:
         self.upload = self._upload(head)
         self._account.pool = pool = proxy.pools.by_name[route.pool]
         self._reach = self._reach_for(pool, route, head, way)
-        if pool.concurrency.bounded and not pool.concurrency.admits(pool.own, route.priority):
-            self._reach.overflow()
-        else:
+        if self._admitted():
             self._reach.next()
+        else:
+            self._reach.overflow()
 
     def resume(self, unanswered: Unanswered) -> None:
         """Be about a request that is at a server already; `go_on` follows once it was read again."""
@@ -466,11 +466,11 @@ class Exchange:
             self._truncate(reason)
             return
         if failure is Failure.ENDED and reach.reused:
-            failure = Failure.STALE  # which says nothing about the server, and is counted only
-            server.failures += 1
+            failure = Failure.STALE  # which says nothing about the server
         else:
             server.failed(reach.waited)
         if not self._tried(failure):
+            server.failures += failure is Failure.STALE
             self._proxy.complain("server failed", server=server.server.target, reason=reason)
             self.refuse(502, f"region {self._proxy.region}, server {server.name}: {reason}")
 
@@ -562,6 +562,7 @@ class Exchange:
             self._too_late("could not reach a server in time")
 
     def _give_up(self, late: Overdue) -> None:
+        upstream = self._upstream
         if late is Overdue.TAKING:
             self._proxy.counters.aborted_by_client += 1
             self._break_off("client")
@@ -571,11 +572,12 @@ class Exchange:
             self._last = True
             self.refuse(408, "the rest of the request did not come in time")
         elif late is Overdue.TOTAL:
-            self._server().failed(self._waited())
+            if self._download.head is None and upstream is not None and self._servers_turn(upstream):
+                self._server().failed(self._waited())
             self._too_late("was not done in time")
         else:
             self._server().failed(self._waited())
-            if self._account.pool is not None:
+            if self._account.pool is not None and not self._proxy.is_neighbour(self._server()):
                 self._account.pool.concurrency.dropped(self._proxy.time())
             self._proxy.complain("server does not answer", server=self._server().server.target)
             if not self._tried(Failure.TIMED_OUT):
@@ -617,17 +619,29 @@ class Exchange:
         assert hedging is not None
         waits = self._upstream is not None and self._download.head is None and self._second is None
         body = upload.whole() if waits and upload.done else None
-        if body is None or not reach.more_here or not hedging.may():
+        # A second try takes no place from a first one: it begins where there is room now, or not at all.
+        if body is None or self.upgrades or not reach.may_go() or not self._admitted() or not hedging.may():
             return
         self._proxy.counters.hedged += 1
         whole = body
         self._second = SecondTry(self, lambda server: self._head_for(server) + whole)
         self._second.start(reach)
 
+    def _admitted(self) -> bool:
+        """Whether the pool may have one more request in flight."""
+        pool, route = self._account.pool, self._route
+        assert pool is not None
+        assert route is not None
+        return not pool.concurrency.bounded or pool.concurrency.admits(pool.own, route.priority)
+
     def second_answers(self, head: ResponseHead) -> bool:
         """The second try's server was quicker; whether its response is taken."""
         second, first, waited = self._second, self._server(), self._waited()
         assert second is not None
+        if head.status >= 500 or head.status in self._retries.on:
+            second.server.failed(0.0, answered=True)  # the first may do better
+            self._drop_second()
+            return False
         first.answered(waited)  # it would have taken longer still
         self._go_on_with(second)
         return self.response_started(head)
@@ -656,9 +670,9 @@ class Exchange:
         if route is None or route.mirror is None or head is None or way is None or upload is None:
             return
         body = upload.whole()
-        if body is not None and random() < route.mirror.share:
-            pool = proxy.pools.by_name[route.mirror.pool]
-            wanted = Wanted(key_of(head, pool.pool.key, way.origin.address))
+        pool = proxy.pools.by_name.get(route.mirror.pool)  # gone, if the file changed meanwhile
+        if body is not None and pool is not None and not way.upgrade and random() < route.mirror.share:
+            wanted = Wanted(key_of(head, pool.pool.key, way.origin.address), priority=Priority.LOW)
             proxy.copies.send(pool, head, way, body, wanted, self._client.peer, self._timeouts)
 
     # Answers of the edge's own, and the end.

@@ -71,6 +71,7 @@ class Reach:
 
     __slots__ = (
         "_away",
+        "_away_only",
         "_been",
         "_began",
         "_candidates",
@@ -80,6 +81,7 @@ class Reach:
         "_proxy",
         "_seeker",
         "_session",
+        "_slow",
         "_timeouts",
         "_wanted",
         "asked",
@@ -97,6 +99,8 @@ class Reach:
         self._wanted = wanted
         self._session = wanted.session
         self._away: tuple[ServerState, ...] | None = None
+        self._away_only = False  # the pool has as many requests in flight as it may
+        self._slow: ServerState | None = None  # that the first of two tries is at
         self._candidates: Iterator[ServerState] | None = None
         self._peer = peer
         self._timeouts = timeouts
@@ -120,7 +124,7 @@ class Reach:
         """Whether its client's cookie may go on naming the server that it names: it is there, or there was
         merely no room."""
         session = self._wanted.session
-        return session is not None and (session is self.server or session not in self._been)
+        return session is not None and (session in (self.server, self._slow) or session not in self._been)
 
     @property
     def waited(self) -> float:
@@ -130,7 +134,7 @@ class Reach:
     @property
     def more(self) -> bool:
         """Whether there is a server that was not tried yet."""
-        return self.more_here or self._elsewhere() is not None
+        return (not self._away_only and self.more_here) or self._elsewhere() is not None
 
     @property
     def more_here(self) -> bool:
@@ -156,6 +160,9 @@ class Reach:
             else:
                 self._seeker.not_reached(NotReached(self.tried, timed_out=True))
             return
+        if self._away_only:
+            self._go_away()
+            return
         busy = not called and not self._been and self._pool.waiting.due()
         server = None
         if not busy:
@@ -173,20 +180,26 @@ class Reach:
     def beside(self, seeker: Seeker) -> Reach:
         """Another, for a second try at the same time, at a server that this one has not been to."""
         # To be quicker than the first server, it had better not stand in line elsewhere.
-        wanted = replace(self._wanted, session=None, spill_over=SpillOver.OFF)
+        wanted = replace(self._wanted, spill_over=SpillOver.OFF)
         other = Reach(self._proxy, seeker, self._pool, wanted, self._peer, self._timeouts)
+        other._session = None
         other._been = list(self._been)
+        other._slow = self.server
         other._candidates = self._candidates
         return other
 
     def overflow(self) -> None:
         """The pool has as many requests in flight as it may: this one goes elsewhere, or nowhere."""
+        self._away_only = True
+        self._go_away()
+
+    def _go_away(self) -> None:
         on_saturation = self._wanted.spill_over is SpillOver.ON_SATURATION
         server = self._elsewhere() if on_saturation else None
         if server is not None:
             self._go_to(server)
         else:
-            self._seeker.not_reached(NotReached(0, limited=True))
+            self._seeker.not_reached(NotReached(self.tried, limited=True))
 
     def _elsewhere(self) -> ServerState | None:
         """An edge of another region that may take it."""

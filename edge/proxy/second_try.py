@@ -66,7 +66,7 @@ class SecondTry:
         if self._taken_over:
             self._exchange.reached(upstream)
             return
-        server = self._server()
+        server = self.server
         self._upstream = upstream
         upstream.attach(self)
         upstream.write(self._request(server))
@@ -100,13 +100,16 @@ class SecondTry:
     def server_failed(self, failure: Failure, reason: str) -> None:
         assert self._reach is not None
         self._upstream = None
-        self._server().failed(self._reach.waited)
+        if not (failure is Failure.ENDED and self._reach.reused):  # a stale connection says nothing
+            self.server.failed(self._reach.waited)
         self._exchange.second_failed()
 
     def server_writable(self) -> None:
         pass
 
-    def _server(self) -> ServerState:
+    @property
+    def server(self) -> ServerState:
+        """That it is at."""
         assert self._reach is not None
         assert self._reach.server is not None
         return self._reach.server

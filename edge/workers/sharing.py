@@ -106,6 +106,8 @@ class WorkersShare:
             server.share(rows[f"server {target}"], columns[self._number], others)
         if before is not None:
             before.close()
+        self._told = []
+        self._loads = {name: load for name, load in self._loads.items() if name in self._pools.servers}
         self.look()
 
     def publish(self, connections: int) -> None:

@@ -26,7 +26,7 @@ class Pool:
         self.ejections = Ejections(settings, names, self.others)
 
     def others(self, name):
-        return len(set(self.names) - self.down - set(self.ejections.ejected) - {name})
+        return set(self.names) - self.down - set(self.ejections.ejected) - {name}
 
     def fail(self, name, times=1, now=0.0, *, answered=False):
         return [self.ejections.failed(name, now, answered=answered) for _ in range(times)]
