@@ -39,6 +39,7 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
         name: [{"type": "null"}]
         for name in (
             "TimeoutsEntry",
+            "StreamTimeoutsEntry",
             "RetriesEntry",
             "RetryBudgetEntry",
             "ConnectionsEntry",
