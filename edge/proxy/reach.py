@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState, ServerState
-from edge.proxy.transports import connected
+from edge.proxy.transports import connected, opened_with
 from edge.proxy.upstream import Upstream
-from gslb.fleet import SocketAddress, Timeouts
+from gslb.fleet import Timeouts
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Peer
@@ -248,7 +248,7 @@ class Reach:
                     )
                 else:
                     # Before TLS begins, as servers expect it.
-                    opened = await _opened(proxy.loop, address, self._peer.preface(version))
+                    opened = await opened_with(proxy.loop, address, self._peer.preface(version))
                     upstream = await connected(
                         proxy.loop,
                         lambda: Upstream(server, proxy.limits, shared=False, now=begun),
@@ -274,18 +274,3 @@ class Reach:
             reason = "closed the connection at once"
         self._connecting = None
         self.failed(server, reason, timed_out=timed_out)
-
-
-async def _opened(loop: asyncio.AbstractEventLoop, address: SocketAddress, preface: bytes) -> socket.socket:
-    """A connection that begins with `preface`. Raises OSError."""
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, where = found[0]
-    opened = socket.socket(family, kind, protocol)
-    try:
-        opened.setblocking(False)
-        await loop.sock_connect(opened, where)
-        await loop.sock_sendall(opened, preface)
-    except BaseException:
-        opened.close()
-        raise
-    return opened

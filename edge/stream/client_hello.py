@@ -1,4 +1,4 @@
-"""Reads the first words of a TLS client without answering them: which name it asks for (RFC 8446 4.1.2). Pure."""
+"""Reads the first words of a TLS client (RFC 8446 4.1.2), to learn which name it asks for. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NotHello:
 
 
 class HelloReader:
-    """Give it the client's first bytes in any pieces. Its answer depends on the bytes alone, never on the cuts.
+    """Takes the client's first bytes in any pieces: its answer depends on the bytes alone.
 
     received: all bytes so far, for whoever is to see them next.
     """

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge.counters import LATENCY_BOUNDS, Counters
+from edge.counters import LATENCY_BOUNDS, Counters, PassedOn
 from edge.pool import Pools
 from edge.workers.columns import Board
 from edge.workers.layout import SERVER_COLUMNS, Kind, Layout
-from gslb.fleet import Edge, Fleet
+from gslb.fleet import Edge, Fleet, ListenerKind
 from gslb.world import Verdict
 
 _COUNTED = (
@@ -28,6 +28,7 @@ _COUNTED = (
     "bytes_out",
 )
 _GAUGES = ("in_flight", "retrying")
+_PASSED_ON = ("taken", "refused", "bytes_in", "bytes_out")
 _OPEN = "now connections"
 _SERVERS = ("requests", "failures", "connect_failures", "opened")
 _STATUSES = range(100, 1000)
@@ -52,7 +53,14 @@ def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
     for pool in fleet.pools:
         rows += [f"latency {pool} {bucket}" for bucket in _BUCKETS]
         rows.append(f"latency {pool} total")
+    for label in _passing(edge):
+        rows += [f"passed on {label} {name}" for name in (*_PASSED_ON, "open")]
     return Layout(tuple(rows), workers, _COLUMNS, ("verdict",))
+
+
+def _passing(edge: Edge) -> list[str]:
+    """Labels of the listeners that pass on what comes, each once."""
+    return list(dict.fromkeys(each.label for each in edge.listen if each.kind is not ListenerKind.HTTP))
 
 
 class WorkersShare:
@@ -103,6 +111,9 @@ class WorkersShare:
         for name in _GAUGES:
             now[rows[f"now {name}"]] = getattr(self._counters, name)
         now[rows[_OPEN]] = connections
+        for label, passed in self._counters.passed_on.items():
+            if (row := rows.get(f"passed on {label} open")) is not None:
+                now[row] = passed.open
         self.connections_elsewhere = board.total("now", rows[_OPEN]) - connections
 
     def look(self) -> None:
@@ -137,6 +148,9 @@ class WorkersShare:
             for bucket in _BUCKETS:
                 yield f"latency {pool.name} {bucket}", "count", latency.counts[bucket]
             yield f"latency {pool.name} total", "count", int(latency.total * _MICROSECONDS)
+        for label, passed in counters.passed_on.items():
+            for name in _PASSED_ON:
+                yield f"passed on {label} {name}", "count", getattr(passed, name)
         for target, server in self._pools.servers.items():
             for column in _SERVERS:
                 yield f"server {target}", column, getattr(server, column)
@@ -185,6 +199,11 @@ class HeadsShare:
         for pool in self._pools:
             pool.latency.counts = [counts[rows[f"latency {pool.name} {bucket}"]] for bucket in _BUCKETS]
             pool.latency.total = counts[rows[f"latency {pool.name} total"]] / _MICROSECONDS
+        for row_name, row in rows.items():
+            if row_name.startswith("passed on ") and row_name.endswith(" open"):
+                label = row_name.removeprefix("passed on ").removesuffix(" open")
+                counts_of = {name: counts[rows[f"passed on {label} {name}"]] for name in _PASSED_ON}
+                counters.passed_on[label] = PassedOn(open=board.total("now", row), **counts_of)
         for target, server in self._pools.servers.items():
             row = rows[f"server {target}"]
             for column in _SERVERS:

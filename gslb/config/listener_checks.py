@@ -25,9 +25,7 @@ def _named_pools(path: KeyPath, listener: Listener) -> Iterator[tuple[KeyPath, s
         yield (*path, "server_names", server_name), pool
 
 
-def _check_pool(
-    findings: Findings, path: KeyPath, name: str, listener: Listener, sections: Sections
-) -> None:
+def _check_pool(findings: Findings, path: KeyPath, name: str, listener: Listener, sections: Sections) -> None:
     """A listener's pool must be there, and spoken to as its kind can."""
     if ("pools", name) not in sections.paths:
         if _can_be_read(findings, "pools"):
@@ -66,5 +64,3 @@ def advise_on_passing(findings: Findings, path: KeyPath, listener: Listener, fle
         if pool.key != BalancingKey():
             message = f"the pool {shown} has a `key`, and only requests of HTTP have it"
             findings.warn(place, message, "connections and datagrams go by the client's address")
-
-

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -14,9 +15,7 @@ from gslb.config.values import SERVICE_PATTERN, WHOLE, Duration, ListenText, Tex
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import Listener, ListenerKind, StreamTimeouts
 
-_LISTENER: Mapping[str, object] = {
-    name: Listener.__dataclass_fields__[name].default for name in ("idle", "sessions")
-}
+_LISTENER: Mapping[str, Any] = {each.name: each.default for each in fields(Listener)}
 _TIMEOUTS = StreamTimeouts()
 _OPTIONS = {
     "tls": (ListenerKind.HTTP, ListenerKind.TCP),
