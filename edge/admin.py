@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -118,6 +119,7 @@ def state_document(process: Shown) -> dict[str, Any]:
         "mirrored": counters.mirrored,
         "responses": {str(code): count for code, count in sorted(counters.responses.items())},
         "refusals": {str(code): count for code, count in sorted(counters.refusals.items())},
+        "passed_on": {label: asdict(passed) for label, passed in counters.passed_on.items()},
         "workers": {str(number): pid for number, pid in sorted(process.pids.items())},
         "pools": {pool.name: _pool_document(pool) for pool in process.pools if pool.servers},
         "configuration": process.configuration.state(),
@@ -199,11 +201,29 @@ class EdgeCollector(Collector):
         yield GaugeMetricFamily("gslb_edge_connections", "Client connections now.", process.connections)
         yield _by_status("gslb_edge_responses", "Responses by status.", counters.responses)
         yield _by_status("gslb_edge_refusals", "Responses of the edge's own by status.", counters.refusals)
+        yield from self._passed_on()
         yield from self._servers()
         yield self._latency()
         store = process.store
         yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
         yield from reload_metrics(process.configuration)
+
+    def _passed_on(self) -> Iterator[Metric]:
+        labels = ["listener"]
+        taken = CounterMetricFamily("gslb_edge_passed_on", "Connections and UDP sessions.", labels=labels)
+        now = GaugeMetricFamily("gslb_edge_passed_on_now", "Those that are open.", labels=labels)
+        refused = CounterMetricFamily(
+            "gslb_edge_passed_on_refused", "Connections and datagrams that went nowhere.", labels=labels
+        )
+        bytes_in = CounterMetricFamily("gslb_edge_passed_on_in_bytes", "Bytes of clients.", labels=labels)
+        bytes_out = CounterMetricFamily("gslb_edge_passed_on_out_bytes", "Bytes to clients.", labels=labels)
+        for label, passed in self._process.counters.passed_on.items():
+            taken.add_metric([label], passed.taken)
+            now.add_metric([label], passed.open)
+            refused.add_metric([label], passed.refused)
+            bytes_in.add_metric([label], passed.bytes_in)
+            bytes_out.add_metric([label], passed.bytes_out)
+        yield from (taken, now, refused, bytes_in, bytes_out)
 
     def _servers(self) -> Iterator[Metric]:
         labels = ["pool", "server"]

@@ -94,7 +94,7 @@ def _differing(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _listeners(edge: Edge) -> dict[str, Listener]:
-    return {str(listener.address): listener for listener in edge.listen}
+    return {listener.label: listener for listener in edge.listen}
 
 
 def _servers(servers: tuple[Server, ...]) -> dict[str, Server]:

@@ -43,6 +43,21 @@ class Latency:
 
 
 @dataclass(slots=True)
+class PassedOn:
+    """Of one listener that passes connections or datagrams on.
+
+    taken: connections, or sessions of UDP; open: of them, now. refused: connections, or datagrams, that went
+    nowhere. bytes_in, bytes_out: from clients, and to them.
+    """
+
+    taken: int = 0
+    open: int = 0
+    refused: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(slots=True)
 class Counters:
     """Of one edge process since its start.
 
@@ -51,7 +66,8 @@ class Counters:
     server any more. spilled: sent to another region's edge. hedged: tried twice at once. mirrored,
     mirrored_not: copies for other pools, and those that were not made. responses: by status, of servers and
     of the edge together; refusals: by status, of the edge alone. aborted: exchanges that ended without a
-    complete response. bytes_in, bytes_out: bodies of requests and of responses.
+    complete response. bytes_in, bytes_out: bodies of requests and of responses. passed_on: by listener; what
+    goes through these counts nowhere else but as client connections.
     """
 
     requests: int = 0
@@ -72,6 +88,7 @@ class Counters:
     bytes_out: int = 0
     responses: dict[int, int] = field(default_factory=dict)
     refusals: dict[int, int] = field(default_factory=dict)
+    passed_on: dict[str, PassedOn] = field(default_factory=dict)
 
     def responded(self, status: int) -> None:
         self.responses[status] = self.responses.get(status, 0) + 1

@@ -14,32 +14,37 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from edge.proxy import transports
 from edge.proxy.acceptor import Acceptor
 from edge.proxy.proxy import Proxy
+from edge.proxy_protocol import ProxyHeader
+from edge.stream.datagrams import Datagrams
+from edge.stream.passage import Passage
 from gslb.errors import GslbError
-from gslb.fleet import EdgeSettings, Listener, SocketAddress
+from gslb.fleet import EdgeSettings, Listener, ListenerKind, SocketAddress
 
 _BACKLOG = 4096
 _LAST_TURNS = 8
 _LAST_HANDSHAKES = 1.0  # seconds for those that were taken over last
 
 
-def bind(address: SocketAddress) -> socket.socket:
+def bind(address: SocketAddress, *, datagrams: bool = False) -> socket.socket:
     """A socket bound for listening; raises GslbError naming the address when that is impossible."""
+    what = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            address.host, address.port, type=what, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise GslbError(f"cannot listen on {address}: {error.strerror}") from error
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not datagrams:  # there it would let anybody in
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -75,19 +80,27 @@ def terms(listener: Listener, settings: EdgeSettings, context: ssl.SSLContext | 
 
 
 class Accepting(Protocol):
-    """What accepts from a socket: a server of asyncio's, an Acceptor, or the compiled path."""
+    """What accepts from a socket: a server of asyncio's, an Acceptor, Datagrams, or the compiled path."""
 
     def close(self) -> None: ...
 
 
+Connected = Callable[[ProxyHeader | None], asyncio.Protocol]
+
+
 @dataclass(slots=True, eq=False)
 class Bound:
-    """One socket, and what accepts from it; None: nothing does yet. fresh: it was bound for this."""
+    """One socket, and what accepts from it; None: nothing does yet. fresh: it was bound for this.
+
+    connected: makes the protocols of its connections.
+    """
 
     terms: Terms
     socket: socket.socket
     fresh: bool
     server: Accepting | None = None
+    passage: Passage | None = None
+    connected: Connected | None = None
 
     @property
     def address(self) -> SocketAddress:
@@ -113,9 +126,10 @@ class Listeners:
         prepared: list[Bound] = []
         try:
             for each in wanted:
-                old = next((one for one in had if one.terms.listener.address == each.listener.address), None)
+                old = next((one for one in had if _same_socket(one.terms.listener, each.listener)), None)
                 if old is None:
-                    prepared.append(Bound(each, bind(each.listener.address), fresh=True))
+                    bound = bind(each.listener.address, datagrams=each.listener.datagrams)
+                    prepared.append(Bound(each, bound, fresh=True))
                     continue
                 had.remove(old)
                 same = old.terms == each
@@ -150,6 +164,8 @@ class Listeners:
         kept = {id(each.socket) for each in prepared}
         for each in prepared:
             each.fresh = False
+            if each not in before:
+                self._start(each)
         for each in before:
             if each in prepared:
                 continue
@@ -171,15 +187,24 @@ class Listeners:
         for _ in range(_LAST_TURNS):
             await asyncio.sleep(0)
 
+    def _start(self, bound: Bound) -> None:
+        """Where pools are named they are there only now."""
+        if bound.passage is not None:
+            bound.passage.start()
+        if isinstance(bound.server, Datagrams):
+            bound.server.start()
+
     def _leave(self, bound: Bound) -> None:
         """End a listener whose socket goes too. Who comes between the two is reset: so nothing is awaited."""
-        if bound.server is not None:
+        if isinstance(bound.server, Datagrams):
+            bound.server.leave()
+        elif bound.server is not None:
             bound.server.close()
             for accepted, peer in _waiting(bound.socket):
                 if isinstance(bound.server, Acceptor):
                     bound.server.introduce(accepted, peer)
                 else:
-                    self._take(self._connect(bound.terms, accepted))
+                    self._take(self._connect(bound, accepted))
             self._finish(bound.server)
         bound.socket.close()
 
@@ -192,8 +217,9 @@ class Listeners:
         self._taking.add(task)
         task.add_done_callback(self._taking.discard)
 
-    async def _connect(self, by: Terms, accepted: socket.socket) -> None:
-        connected = self._proxy.protocol(self._proxy.entrance(by.listener))
+    async def _connect(self, bound: Bound, accepted: socket.socket) -> None:
+        by, connected = bound.terms, bound.connected
+        assert connected is not None
         secured = by.context is not None
         with contextlib.suppress(OSError):  # it is gone, or does not speak TLS
             await transports.accepted(
@@ -208,11 +234,16 @@ class Listeners:
     async def _serve(self, bound: Bound) -> Accepting:
         proxy, by = self._proxy, bound.terms
         entrance = proxy.entrance(by.listener)
-        connected = proxy.protocol(entrance)
+        if by.listener.kind is ListenerKind.TCP:
+            bound.passage = Passage(proxy, entrance)
+        connected: Connected = bound.passage.relay if bound.passage else proxy.protocol(entrance)
+        bound.connected = connected
         # Two descriptors of one socket, so that either may be closed.
         accepting = bound.socket.dup()
         accepting.setblocking(False)
         try:
+            if by.listener.datagrams:
+                return Datagrams(proxy, entrance, accepting)
             if by.listener.proxy_protocol or by.context is not None:
                 accepting.listen(_BACKLOG)
                 trusts = (lambda address: proxy.trusted.has(address)) if by.listener.proxy_protocol else None
@@ -226,7 +257,7 @@ class Listeners:
                     shutdown_timeout=by.shutdown,
                     complain=proxy.complain,
                 )
-            if proxy.compiled is not None and entrance.plain:
+            if proxy.compiled is not None and entrance.plain and bound.passage is None:
                 accepting.listen(_BACKLOG)
                 return proxy.compiled.listen(accepting, entrance)
             return await proxy.loop.create_server(lambda: connected(None), sock=accepting, backlog=_BACKLOG)
@@ -239,6 +270,10 @@ def _close_fresh(bound: Iterable[Bound]) -> None:
     for each in bound:
         if each.fresh:
             each.socket.close()
+
+
+def _same_socket(one: Listener, other: Listener) -> bool:
+    return one.address == other.address and one.datagrams == other.datagrams
 
 
 def _waiting(listening: socket.socket) -> Iterator[tuple[socket.socket, str]]:

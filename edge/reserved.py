@@ -8,28 +8,36 @@ from dataclasses import replace
 from edge.listeners import bind
 from gslb.fleet import Edge, SocketAddress
 
+Held = dict[tuple[SocketAddress, bool], list[socket.socket]]
+"""By address, and whether it is for datagrams."""
+
 
 class Reserved:
     """Keeps the edge's addresses: bound here and never listened on, so that port 0 is the same for all."""
 
     def __init__(self) -> None:
-        self._sockets: dict[SocketAddress, list[socket.socket]] = {}
+        self._sockets: Held = {}
 
-    def prepare(self, edge: Edge) -> tuple[Edge, dict[SocketAddress, list[socket.socket]]]:
+    def prepare(self, edge: Edge) -> tuple[Edge, Held]:
         """The edge with real ports, and its sockets, for `use`; raises GslbError, and then holds no more."""
         had = {address: list(sockets) for address, sockets in self._sockets.items()}
-        wanted: dict[SocketAddress, list[socket.socket]] = {}
+        wanted: Held = {}
         fresh: list[socket.socket] = []
         listen = []
         try:
             for listener in edge.listen:
-                left = had.get(listener.address)
+                key = (listener.address, listener.datagrams)
+                left = had.get(key)
                 if left:
                     held = left.pop(0)
                 else:
-                    held = bind(listener.address)
+                    held = bind(listener.address, datagrams=listener.datagrams)
                     fresh.append(held)
-                wanted.setdefault(listener.address, []).append(held)
+                    if listener.datagrams:
+                        # Else it would get its share of them; connected it gets its own only, of which
+                        # there are none.
+                        held.connect(held.getsockname())
+                wanted.setdefault(key, []).append(held)
                 port = held.getsockname()[1]
                 listen.append(replace(listener, address=replace(listener.address, port=port)))
         except BaseException:
@@ -38,7 +46,7 @@ class Reserved:
             raise
         return replace(edge, listen=tuple(listen)), wanted
 
-    def use(self, wanted: dict[SocketAddress, list[socket.socket]]) -> None:
+    def use(self, wanted: Held) -> None:
         """Keep these; `{}` for none."""
         before, self._sockets = self._sockets, wanted
         kept = {id(each) for sockets in wanted.values() for each in sockets}
@@ -47,7 +55,7 @@ class Reserved:
                 if id(each) not in kept:
                     each.close()
 
-    def give_up(self, wanted: dict[SocketAddress, list[socket.socket]]) -> None:
+    def give_up(self, wanted: Held) -> None:
         """These are not wanted after all."""
         held = {id(each) for sockets in self._sockets.values() for each in sockets}
         for sockets in wanted.values():

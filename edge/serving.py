@@ -65,7 +65,7 @@ def prepare(fleet: Fleet, edge: Edge) -> Serving:
         {name: context_to_servers(pool.tls) for name, pool in fleet.pools.items() if pool.tls is not None},
         _locator(fleet.geo, fleet.networks()) if spills else None,
         context_to_servers(settings.peer_tls) if spills else None,
-        _shortest_limit(fleet),
+        _shortest_limit(fleet, edge),
     )
 
 
@@ -75,7 +75,7 @@ def _locator(settings: GeoSettings, networks: tuple[IPNetwork, ...]) -> Locator:
     return Locator(settings, networks)
 
 
-def _shortest_limit(fleet: Fleet) -> float:
+def _shortest_limit(fleet: Fleet, edge: Edge) -> float:
     settings = fleet.edge
     limits = [settings.header_timeout, settings.body_timeout, settings.write_timeout, settings.idle_timeout]
     limits.append(settings.tunnel_timeout)
@@ -83,6 +83,7 @@ def _shortest_limit(fleet: Fleet) -> float:
         if timeouts is not None:
             limits += (timeouts.connect, timeouts.first_byte, timeouts.idle)
             limits += () if timeouts.total is None else (timeouts.total,)
+    limits += [listener.timeouts.idle for listener in edge.listen]
     for pool in fleet.pools.values():
         limits += (pool.connections.idle_timeout, pool.queue.timeout)
         limits += (pool.slow_start.time,) if pool.slow_start.time else ()

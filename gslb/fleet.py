@@ -22,11 +22,13 @@ from gslb.fleet_edge import ClientCertificate as ClientCertificate
 from gslb.fleet_edge import Connections as Connections
 from gslb.fleet_edge import EdgeSettings as EdgeSettings
 from gslb.fleet_edge import Listener as Listener
+from gslb.fleet_edge import ListenerKind as ListenerKind
 from gslb.fleet_edge import QueueSettings as QueueSettings
 from gslb.fleet_edge import Retries as Retries
 from gslb.fleet_edge import RetryBudget as RetryBudget
 from gslb.fleet_edge import ServerTls as ServerTls
 from gslb.fleet_edge import SocketAddress as SocketAddress
+from gslb.fleet_edge import StreamTimeouts as StreamTimeouts
 from gslb.fleet_edge import Timeouts as Timeouts
 from gslb.fleet_edge import TlsSettings as TlsSettings
 from gslb.fleet_pool import ConcurrencyLimit as ConcurrencyLimit

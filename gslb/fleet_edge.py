@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -52,21 +53,64 @@ class TlsSettings:
     hsts_subdomains: bool = False
 
 
+class ListenerKind(StrEnum):
+    """What an edge does with what comes: it speaks HTTP, or passes connections or datagrams on."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTimeouts:
+    """Of connections that are passed on, in seconds. connect: until a server takes one. idle: without a
+    byte in either direction."""
+
+    connect: float = 2.0
+    idle: float = 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A socket that an edge binds. redirect: answer with the same URL under https, and nothing else.
 
     proxy_protocol: every connection comes from a trusted proxy and begins with a PROXY header, v1 or v2;
     those that do not are closed.
+
+    Where the kind is not HTTP: pool: where it all goes; None: only to where `server_names` say, pool by the
+    name that TLS asks for, lower case; `*.` before a name stands for all below it. timeouts: of connections.
+    idle: seconds without a datagram after which a client's next one may go elsewhere. sessions: clients of
+    UDP at a time, in one process; beyond these the one that was silent longest is forgotten.
     """
 
     address: SocketAddress
     tls: bool = False
     redirect: bool = False
     proxy_protocol: bool = False
+    kind: ListenerKind = ListenerKind.HTTP
+    pool: str | None = None
+    server_names: Mapping[str, str] = field(default_factory=dict)
+    timeouts: StreamTimeouts = StreamTimeouts()
+    idle: float = 30.0
+    sessions: int = 10_000
 
     def __str__(self) -> str:
         return str(self.address)
+
+    @property
+    def label(self) -> str:
+        """What tells it from the edge's other listeners: TCP and UDP have ports of their own."""
+        return str(self.address) if self.kind is ListenerKind.HTTP else f"{self.kind} {self.address}"
+
+    @property
+    def datagrams(self) -> bool:
+        return self.kind is ListenerKind.UDP
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """All that it leads to, each once; of HTTP, routes tell."""
+        named = (*self.server_names.values(), *((self.pool,) if self.pool is not None else ()))
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class Proxy:
         """The Date field of a response that begins now (RFC 9110 6.6.1)."""
         return date_line(int(time.time()))
 
-    def admit(self, connection: ClientConnection) -> str:
+    def admit(self, connection: ClientConnection, *, http: bool = True) -> str:
         """Take on a new connection; why not, when the edge or the client has as many as it may."""
         self.counters.connections += 1
         settings, address = self.settings, connection.peer.address
@@ -198,12 +198,17 @@ class Proxy:
             reason = f"{address} has {each} connections to this edge, the most that one client may have"
             self.complain("too many connections of one client", client=address, limit=each)
         if not reason:
-            self.connections.add(connection)
-            self._by_address[address] += 1
+            self.keep(connection)
             return ""
         self.counters.connections_refused += 1
-        self.counters.refused(503)
+        if http:
+            self.counters.refused(503)
         return reason
+
+    def keep(self, connection: ClientConnection) -> None:
+        """Look after a connection's time, and wait for its end when leaving; until it is forgotten."""
+        self.connections.add(connection)
+        self._by_address[connection.peer.address] += 1
 
     def turn_away(self, connection: ClientConnection, reason: str) -> bytes | None:
         """What to tell a connection that was not admitted; None when too many are being told already."""

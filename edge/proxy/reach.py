@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState
-from edge.proxy.transports import connected
+from edge.proxy.transports import connected, opened_with
 from edge.proxy.upstream import Upstream
 from edge.server import ServerState
-from gslb.fleet import Priority, SocketAddress, SpillOver, Timeouts
+from gslb.fleet import Priority, SpillOver, Timeouts
 
 if TYPE_CHECKING:
     from edge.proxy.entrance import Peer
@@ -358,7 +358,7 @@ class Reach:
                     )
                 else:
                     # Before TLS begins, as servers expect it.
-                    opened = await _opened(proxy.loop, address, self._peer.preface(version))
+                    opened = await opened_with(proxy.loop, address, self._peer.preface(version))
                     upstream = await connected(
                         proxy.loop,
                         lambda: Upstream(server, proxy.limits, shared=False, now=begun),
@@ -384,18 +384,3 @@ class Reach:
             reason = "closed the connection at once"
         self._connecting = None
         self.failed(server, reason, timed_out=timed_out)
-
-
-async def _opened(loop: asyncio.AbstractEventLoop, address: SocketAddress, preface: bytes) -> socket.socket:
-    """A connection that begins with `preface`. Raises OSError."""
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, where = found[0]
-    opened = socket.socket(family, kind, protocol)
-    try:
-        opened.setblocking(False)
-        await loop.sock_connect(opened, where)
-        await loop.sock_sendall(opened, preface)
-    except BaseException:
-        opened.close()
-        raise
-    return opened

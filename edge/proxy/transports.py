@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from gslb.fleet import SocketAddress
+
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
 
@@ -36,6 +38,23 @@ async def accepted(
     """`connect_accepted_socket`. Whatever it raises, the socket is closed then."""
     with _Given(loop, taken):
         await loop.connect_accepted_socket(protocol, taken, **options)
+
+
+async def opened_with(
+    loop: asyncio.AbstractEventLoop, address: SocketAddress, preface: bytes
+) -> socket.socket:
+    """A connection that begins with `preface`. Raises OSError."""
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, where = found[0]
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setblocking(False)
+        await loop.sock_connect(opened, where)
+        await loop.sock_sendall(opened, preface)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 class _Given:

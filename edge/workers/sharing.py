@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge.counters import LATENCY_BOUNDS, Counters
+from edge.counters import LATENCY_BOUNDS, Counters, PassedOn
 from edge.neighbours import spilling_pools
 from edge.pool import Pools
 from edge.services import served
 from edge.spill_over import Neighbourhood
 from edge.workers.columns import Board
 from edge.workers.layout import SERVER_COLUMNS, Kind, Layout
-from gslb.fleet import Edge, Fleet
+from gslb.fleet import Edge, Fleet, ListenerKind
 from gslb.world import Verdict
 
 _COUNTED = (
@@ -35,6 +35,7 @@ _COUNTED = (
     "bytes_out",
 )
 _GAUGES = ("in_flight", "retrying")
+_PASSED_ON = ("taken", "refused", "bytes_in", "bytes_out")
 _OPEN = "now connections"
 _SERVERS = ("requests", "failures", "connect_failures", "opened")
 _STATUSES = range(100, 1000)
@@ -65,6 +66,8 @@ def layout_of(fleet: Fleet, edge: Edge, workers: int) -> Layout:
     for region, pool in _neighbours(fleet, edge):
         rows.append(f"room {region} {pool}")
     rows += [f"region {name}" for name in fleet.regions if name != edge.region]
+    for label in _passing(edge):
+        rows += [f"passed on {label} {name}" for name in (*_PASSED_ON, "open")]
     return Layout(tuple(rows), workers, _COLUMNS, ("verdict", "load"))
 
 
@@ -74,6 +77,11 @@ def _neighbours(fleet: Fleet, edge: Edge) -> Iterator[tuple[str, str]]:
         for name in fleet.regions:
             if name != edge.region:
                 yield name, pool
+
+
+def _passing(edge: Edge) -> list[str]:
+    """Labels of the listeners that pass on what comes, each once."""
+    return list(dict.fromkeys(each.label for each in edge.listen if each.kind is not ListenerKind.HTTP))
 
 
 class WorkersShare:
@@ -131,6 +139,9 @@ class WorkersShare:
         for name in _GAUGES:
             now[rows[f"now {name}"]] = getattr(self._counters, name)
         now[rows[_OPEN]] = connections
+        for label, passed in self._counters.passed_on.items():
+            if (row := rows.get(f"passed on {label} open")) is not None:
+                now[row] = passed.open
         self.connections_elsewhere = board.total("now", rows[_OPEN]) - connections
 
     def look(self) -> None:
@@ -193,6 +204,9 @@ class WorkersShare:
             yield f"{row} total", "count", int(latency.total * _MICROSECONDS)
             yield f"{row} errors", "count", service.errors
             yield f"{row} refused", "count", service.refused
+        for label, passed in counters.passed_on.items():
+            for name in _PASSED_ON:
+                yield f"passed on {label} {name}", "count", getattr(passed, name)
         for target, server in self._pools.servers.items():
             for column in _SERVERS:
                 yield f"server {target}", column, getattr(server, column)
@@ -255,6 +269,11 @@ class HeadsShare:
             service.latency.counts = [counts[rows[f"{name} {bucket}"]] for bucket in _BUCKETS]
             service.latency.total = counts[rows[f"{name} total"]] / _MICROSECONDS
             service.errors, service.refused = counts[rows[f"{name} errors"]], counts[rows[f"{name} refused"]]
+        for row_name, row in rows.items():
+            if row_name.startswith("passed on ") and row_name.endswith(" open"):
+                label = row_name.removeprefix("passed on ").removesuffix(" open")
+                counts_of = {name: counts[rows[f"passed on {label} {name}"]] for name in _PASSED_ON}
+                counters.passed_on[label] = PassedOn(open=board.total("now", row), **counts_of)
         for target, server in self._pools.servers.items():
             row = rows[f"server {target}"]
             for column in _SERVERS:

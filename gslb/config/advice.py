@@ -185,13 +185,15 @@ def _advise_on_routes(findings: Findings, fleet: Fleet, sections: Sections) -> N
             message = f"the pool {route.pool} has no servers in the region{many} {', '.join(lacking)}"
             findings.warn((*path, "pool"), message, "requests for it fail there with 503")
     routed = {route.pool for _, route in sections.routes}
+    listeners = [listener for _, edge in sections.edges for listener in edge.listen]
+    routed.update(*(listener.pools for listener in listeners))
     for name in fleet.pools:
         if name not in routed:
             path = sections.paths["pools", name]
             findings.warn(
                 path, "no route leads to this pool", "add one under `routes:`, or remove the pool", key=True
             )
-    if not fleet.services and not fleet.routes:
+    if not fleet.services and not fleet.routes and not any(listener.pools for listener in listeners):
         findings.warn(
             (), "there is neither a service nor a route, so nothing is balanced", "declare `services:`"
         )

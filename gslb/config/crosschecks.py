@@ -38,12 +38,16 @@ _LOCAL = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A socket that a process binds. site: the region of an edge; a DNS node is a site of its own."""
+    """A socket that a process binds. site: the region of an edge; a DNS node is a site of its own.
+
+    over: what it is bound for: TCP and UDP have ports of their own.
+    """
 
     path: KeyPath
     socket: SocketAddress
     process: str
     site: str
+    over: tuple[str, ...] = ("tcp",)
 
 
 def cross_check(findings: Findings, sections: Sections) -> None:
@@ -104,7 +108,13 @@ def _edge_bindings(findings: Findings, path: KeyPath, edge: Edge) -> list[Bindin
     # Sockets that are not said follow from the addresses.
     source = "listen" if (*path, "listen") in findings.document.value_marks else "addresses"
     bindings = [
-        Binding((*path, source, index), listener.address, process, edge.region)
+        Binding(
+            (*path, source, index),
+            listener.address,
+            process,
+            edge.region,
+            ("udp",) if listener.datagrams else ("tcp",),
+        )
         for index, listener in enumerate(edge.listen)
     ]
     if edge.admin is not None:
@@ -116,7 +126,7 @@ def _node_bindings(node: Node) -> list[Binding]:
     process = f"DNS node {node.name}"
     path: KeyPath = ("dns", "nodes", node.name)
     bindings = [
-        Binding((*path, "listen", index), socket, process, process)
+        Binding((*path, "listen", index), socket, process, process, ("tcp", "udp"))
         for index, socket in enumerate(node.listen)
     ]
     if node.admin is not None:
@@ -128,8 +138,7 @@ def _check_process(findings: Findings, bindings: list[Binding]) -> None:
     """A process cannot bind a socket twice, nor one beside the wildcard of its family."""
     for number, binding in enumerate(bindings):
         for other in bindings[:number]:
-            # UDP and TCP of a DNS node are one entry; its admin side is TCP as well, so all compare alike.
-            if _overlap(binding.socket, other.socket):
+            if _share(binding, other) and _overlap(binding.socket, other.socket):
                 shown = findings.shown(binding.path, str(binding.socket))
                 clash = findings.shown(other.path, str(other.socket))
                 message = f"{binding.process} listens on {shown} already"
@@ -141,13 +150,14 @@ def _check_process(findings: Findings, bindings: list[Binding]) -> None:
 
 def _check_processes(findings: Findings, bindings: list[Binding]) -> None:
     """Two processes cannot have one public socket; one that exists on every machine, perhaps."""
-    first: dict[SocketAddress, Binding] = {}
+    first: dict[tuple[SocketAddress, str], Binding] = {}
     for binding in bindings:
         host = ip_address(binding.socket.host)
         if host.is_unspecified or not binding.socket.port or binding.path[-1] == "admin":
             continue
-        other = first.setdefault(binding.socket, binding)
-        if other.process == binding.process:
+        others = [first.setdefault((binding.socket, kind), binding) for kind in binding.over]
+        other = next((each for each in others if each.process != binding.process), None)
+        if other is None:
             continue
         shown = findings.shown(binding.path, str(binding.socket))
         message = f"{other.process} listens on {shown} too"
@@ -159,6 +169,10 @@ def _check_processes(findings: Findings, bindings: list[Binding]) -> None:
 
 def _is_local(address: IPAddress) -> bool:
     return any(address.version == network.version and address in network for network in _LOCAL)
+
+
+def _share(one: Binding, other: Binding) -> bool:
+    return not set(one.over).isdisjoint(other.over)
 
 
 def _overlap(one: SocketAddress, other: SocketAddress) -> bool:

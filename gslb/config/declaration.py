@@ -32,6 +32,7 @@ from gslb.fleet import (
     Fleet,
     HealthCheck,
     Listener,
+    ListenerKind,
     LocationOverride,
     Pool,
     QueueSettings,
@@ -271,7 +272,7 @@ class _Writer:
                 return str(value)
             case Listener():
                 said = [name for name, each in _fields(value) if each is True]
-                return " ".join((str(value), *said))
+                return " ".join((value.label, *said, *self._passed_on(value)))
             case Mapping():
                 return self._braces((str(key), each) for key, each in value.items())
             case Set():
@@ -286,6 +287,13 @@ class _Writer:
             braces = self._braces(_fields(value))
             return f"{kind} {braces}".removesuffix(" {}") if isinstance(kind, str) else braces
         return str(value)
+
+    def _passed_on(self, listener: Listener) -> Iterator[str]:
+        """What a listener of another kind than HTTP says beyond its socket."""
+        if listener.kind is ListenerKind.HTTP:
+            return
+        names = ("pool", "server_names", *(("idle", "sessions") if listener.datagrams else ("timeouts",)))
+        yield self._braces((name, getattr(listener, name)) for name in names if getattr(listener, name))
 
     def _server(self, server: Server) -> str:
         most = "" if server.max_connections is None else f" max_connections {server.max_connections}"

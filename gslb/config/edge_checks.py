@@ -9,9 +9,10 @@ from gslb.balancing import HASHING, BalancingKey, BalancingMethod
 from gslb.config.bearing_advice import advise_on_bearing
 from gslb.config.document import KeyPath
 from gslb.config.findings import Findings
+from gslb.config.listener_checks import advise_on_passing, check_passing
 from gslb.config.sections import Sections
 from gslb.config.sites import HTTPS_PORT
-from gslb.fleet import Edge, Fleet, Listener, Pool, SocketAddress, Timeouts
+from gslb.fleet import Edge, Fleet, Listener, ListenerKind, Pool, SocketAddress, Timeouts
 from gslb.health.checks import HttpCheck
 
 
@@ -44,6 +45,7 @@ def _check_listener(findings: Findings, path: KeyPath, listener: Listener, secti
     if listener.proxy_protocol and not sections.edge.trusted_proxies and trusted not in said:
         hint = "list the networks of the proxies under `edge: trusted_proxies:`"
         findings.error((*path, "proxy_protocol"), "trusts PROXY headers, and those of nobody", hint)
+    check_passing(findings, path, listener, sections)
 
 
 def _check_timeouts(findings: Findings, path: KeyPath, timeouts: Timeouts) -> None:
@@ -63,9 +65,11 @@ def advise_on_proxying(findings: Findings, fleet: Fleet, sections: Sections) -> 
     for path, edge in sections.edges:
         _advise_on_probes(findings, path, edge, fleet)
     for path, listener in _listeners(findings, sections):
-        if fleet.edge.tls.certificates and listener.address.port == HTTPS_PORT and not listener.tls:
+        plain = listener.kind is ListenerKind.HTTP and not listener.tls
+        if fleet.edge.tls.certificates and listener.address.port == HTTPS_PORT and plain:
             hint = "write it as `{address: ..., tls: true}`"
             findings.warn(path, f"plain HTTP is spoken at port {HTTPS_PORT}", hint)
+        advise_on_passing(findings, path, listener, fleet)
     if fleet.edge.tls.certificates and not any(
         listener.tls for _, edge in sections.edges for listener in edge.listen
     ):
@@ -88,7 +92,9 @@ def _advise_on_probes(findings: Findings, path: KeyPath, edge: Edge, fleet: Flee
     if not isinstance(check, HttpCheck):
         return
     for listener in edge.listen:
-        if not any(_reaches(probe, listener.address) for probe in edge.probe.values()):
+        # What servers behind a listener of another kind speak, nobody here knows.
+        passes = listener.kind is not ListenerKind.HTTP
+        if passes or not any(_reaches(probe, listener.address) for probe in edge.probe.values()):
             continue
         place: KeyPath = (*path[:2], "check")
         # A listener with `redirect` answers the health path all the same.

@@ -41,6 +41,7 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
         name: [{"type": "null"}]
         for name in (
             "TimeoutsEntry",
+            "StreamTimeoutsEntry",
             "RetriesEntry",
             "RetryBudgetEntry",
             "ConnectionsEntry",

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from gslb.config.entry import Entry
+from gslb.config.listeners import ListenerEntry
 from gslb.config.values import (
     DOMAIN_PATTERN,
     WHOLE,
@@ -20,7 +21,7 @@ from gslb.config.values import (
     parse_domain_name,
 )
 from gslb.config.wrong_value import WrongError
-from gslb.fleet import Listener, Server, ServerMode
+from gslb.fleet import Server, ServerMode
 from gslb.geo.location import IPAddress
 
 HTTPS_PORT = 443
@@ -40,35 +41,6 @@ _PROBE_SCHEMA = {
 }
 
 
-class ListenerEntry(Entry):
-    """A socket that an edge binds: {address, ...}, or the address alone."""
-
-    address: ListenText = Field(description="address and port to bind")
-    tls: bool = Field(False, description="whether it speaks TLS, as `edge.tls` says")
-    redirect: bool = Field(
-        False,
-        description="whether all are sent to the same URL under https; only the health path is answered",
-    )
-    proxy_protocol: bool = Field(
-        False, description="whether connections of `edge.trusted_proxies` begin with a PROXY header"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _address_alone(cls, value: object) -> object:
-        return value if isinstance(value, dict) else {"address": value}
-
-    @model_validator(mode="after")
-    def _redirects_from_plain(self) -> Self:
-        if self.tls and self.redirect:
-            raise WrongError("redirects to https, and has TLS itself", "remove `redirect`, or `tls`")
-        return self
-
-    def listener(self) -> Listener:
-        """As edges know it."""
-        return Listener(self.address, self.tls, self.redirect, self.proxy_protocol)
-
-
 class EdgeEntry(Entry):
     """One reverse proxy of a region."""
 
@@ -79,8 +51,8 @@ class EdgeEntry(Entry):
     port: Port = Field(80, description="where clients reach it on each of them")
     listen: Annotated[list[ListenerEntry], BeforeValidator(listed), Field(min_length=1)] | None = Field(
         None,
-        description="sockets it binds, or `{address, tls, redirect, proxy_protocol}`; default: `port` of "
-        "every address, without TLS",
+        description="sockets it binds, or `{address, kind, ...}`; default: `port` of every address, for HTTP "
+        "without TLS",
     )
     probe: Annotated[
         dict[Annotated[IPAddress | str, PlainValidator(_parse_probed)], SocketText] | None,

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from gslb.errors import GslbError
-from gslb.fleet import Certificate, Edge, Fleet, Listener, SocketAddress
+from gslb.fleet import Certificate, Edge, Fleet, Listener, ListenerKind, SocketAddress
 
 FALLBACK_HOST = "127.0.0.1"
 
@@ -114,7 +114,9 @@ def _plan_nodes(fleet: Fleet, document: Any, plan: Plan, free: Iterator[int]) ->
 
 def _plan_edges(edges: tuple[Edge, ...], entries: Any, plan: Plan, free: Iterator[int]) -> None:
     for edge, entry in zip(edges, entries, strict=True):
-        bound = {each.address: _bindable(each.address, plan, free) for each in edge.listen}
+        bound = {
+            each.address: _bindable(each.address, plan, free, udp=each.datagrams) for each in edge.listen
+        }
         if any(wanted != got for wanted, got in bound.items()):
             entry["listen"] = [_listener(replace(each, address=bound[each.address])) for each in edge.listen]
             entry["probe"] = {
@@ -129,12 +131,18 @@ def _listener(listener: Listener) -> Any:
     """As the file has it: the socket alone, where nothing else is said."""
     if listener == Listener(listener.address):
         return str(listener)
-    return {
+    said: dict[str, Any] = {
         "address": str(listener),
         "tls": listener.tls,
         "redirect": listener.redirect,
         "proxy_protocol": listener.proxy_protocol,
     }
+    if listener.kind is ListenerKind.HTTP:
+        return said
+    said |= {"kind": str(listener.kind), "pool": listener.pool, "server_names": dict(listener.server_names)}
+    if listener.datagrams:
+        return said | {"idle": listener.idle, "sessions": listener.sessions}
+    return said | {"timeouts": {"connect": listener.timeouts.connect, "idle": listener.timeouts.idle}}
 
 
 def _bindable(wanted: SocketAddress, plan: Plan, free: Iterator[int], *, udp: bool = False) -> SocketAddress:

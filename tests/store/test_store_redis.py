@@ -27,9 +27,14 @@ from stores import (
 
 from gslb.clock import FakeClock, SystemClock
 from gslb.errors import StoreError
+from gslb.fleet import SocketAddress
+from gslb.server_change import ServerChange
 from gslb.store import keys, oneshot
 from gslb.store.codec import encode_observation
+from gslb.store.connect import connect, disconnect
+from gslb.store.oneshot import change_server, clear_server
 from gslb.store.publish import Batch, write
+from gslb.store.rates import Client, Spending, spend
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard, read_keys
 from gslb.world import Override, OverrideKind, PoolReport, RegionState, Report, Verdict
@@ -470,6 +475,13 @@ async def test_the_permissions_in_the_documentation_suffice(redis_server: RedisS
                 await eventually(lambda: admin.hget(keys.verdict(EU), "state") == "up")
                 assert await one.events()
                 assert one.last_error == two.last_error == ""
+                client = connect(fleet.redis)
+                spending = Spending("limit", 0.1, 10, [Client("192.0.2.1", 1, 0.1)])
+                assert (await spend(client, "edge 1", [spending])).processes == 1
+                await disconnect(client)
+            server = ServerChange(EU, "web", SocketAddress("192.0.2.1", 80), weight=2, by="ana", since=1.0)
+            await change_server(fleet, SystemClock(), server)
+            await clear_server(fleet, SystemClock(), server)
     assert lines == []
 
 

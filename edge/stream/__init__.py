@@ -1,0 +1,1 @@
+"""Balancing below HTTP: connections and datagrams are passed on as they are."""
