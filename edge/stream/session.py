@@ -91,9 +91,10 @@ class Session:
             self._asked = self.heard
 
     def _must_go(self, server: ServerState) -> bool:
-        if server.usable:
+        """Whether it is to leave its server: at once, if that is down, else once its answers are there."""
+        if server.usable or (server.keeps_sessions and server in self._pool.servers):
             return False
-        return server.verdict is Verdict.DOWN or (not self.busy and server not in self._pool.servers)
+        return server.verdict is Verdict.DOWN or not self.busy
 
     def _find(self) -> bool:
         """Go to the method's first server that has room and has not refused; if all have, begin anew."""
