@@ -179,6 +179,11 @@ class Ejections:
             self._readmit(name, now)
         return names
 
+    def readmit(self, name: str, now: float) -> None:
+        """It is known to be well; whoever is not ejected stays as it is."""
+        if name in self.ejected:
+            self._readmit(name, now)
+
     def readmit_all(self, now: float) -> tuple[str, ...]:
         """All come back, and are named: for when requests could go nowhere else any more."""
         names = tuple(self.ejected)

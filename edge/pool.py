@@ -152,6 +152,10 @@ class PoolState:
         for server in self.servers:
             server.warm(now, time, least)
 
+    def recovered(self, server: ServerState) -> None:
+        """It was ejected for what it did before it went down, if at all."""
+        self.ejections.readmit(server.name, monotonic())
+
     def request_failed(self, server: ServerState, *, answered: bool) -> None:
         """What its failures say of a server."""
         if self.ejections.failed(server.name, monotonic(), answered=answered):

@@ -88,7 +88,9 @@ def decide(failed: Try, retries: Retries, budget: RetryBudget, total: float | No
         return _AGAIN
     if failed.tried >= retries.tries:
         return Verdict(Next.NOWHERE, f"{failed.tried} servers were tried, which is the most")
-    if failed.retrying >= max(budget.least, budget.share * failed.in_flight):
+    # Where a server dies, all that were at it go elsewhere at once, and once: no budget is to hold for these.
+    died = failed.failure is Failure.ENDED and failed.tried == 1
+    if not died and failed.retrying >= max(budget.least, budget.share * failed.in_flight):
         return Verdict(Next.NOWHERE, "too many requests are being tried again already")
     return _ELSEWHERE
 

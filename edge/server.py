@@ -36,6 +36,9 @@ class Judging(Protocol):
     def settle(self) -> None:
         """What is known of the server has changed, and with it which servers get requests, maybe."""
 
+    def recovered(self, server: ServerState) -> None:
+        """Checks call it UP that they called DOWN before."""
+
     def request_failed(self, server: ServerState, *, answered: bool) -> None:
         """A request failed there. answered: whether with a response."""
 
@@ -170,9 +173,12 @@ class ServerState:
     def judge(self, verdict: Verdict, reason: str, since: float) -> None:
         """Take over a verdict; with DOWN it loses its idle connections."""
         news = verdict is not self.verdict
+        recovered = news and self.verdict is Verdict.DOWN and verdict is Verdict.UP
         self.verdict, self.reason, self.since = verdict, reason, since
         if verdict is Verdict.DOWN:
             self.close_idle()
+        if recovered:
+            self._pool.recovered(self)
         if news:
             self._pool.settle()
 

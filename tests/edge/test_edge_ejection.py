@@ -105,6 +105,15 @@ def test_who_is_back_begins_anew():
     assert pool.fail("a", 3, now=10.0) == [False, False, True]
 
 
+def test_who_is_known_to_be_well_is_back_at_once():
+    pool = Pool("abc")
+    pool.fail("a", 3, now=0.0)
+    pool.ejections.readmit("a", 1.0)
+    pool.ejections.readmit("b", 1.0)
+    assert pool.ejected == set()
+    assert pool.fail("a", 3, now=1.0) == [False, False, True]
+
+
 def test_each_ejection_in_a_row_is_longer_up_to_a_bound():
     pool, now, lasted = Pool("abc"), 100.0, []
     for _ in range(6):

@@ -259,3 +259,18 @@ async def test_who_was_ejected_or_is_new_starts_slowly_too(either: Stage) -> Non
     stayed, came = web(proxy).servers
     assert stayed.weight == 1
     assert came.weight < 0.2
+
+
+async def test_checks_that_see_a_server_come_back_end_its_ejection(either: Stage) -> None:
+    proxy = await either.one_pool(
+        await either.origin(hanging_up), *await good(either, 1), pool={"ejection": LASTING}
+    )
+    assert await ask(either, 20) == {200: 20}
+    assert first(proxy).ejected
+    target = first(proxy).server.target
+    proxy.pools.judge(target, Verdict.UP, "it was never down", 0.0)
+    assert first(proxy).ejected
+    proxy.pools.judge(target, Verdict.DOWN, "test", 0.0)
+    proxy.pools.judge(target, Verdict.UP, "test", 0.0)
+    assert not first(proxy).ejected
+    assert first(proxy).usable
