@@ -10,12 +10,13 @@ COMPILED := $(wildcard gslb/dns/compiled/*.p?? edge/compiled/*.p??)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: demo demo-check test test-native lint types contracts check fuzz bench-dns bench-edge pictures clean help
+.PHONY: demo demo-check test test-stories test-native lint types contracts check fuzz bench-dns bench-edge pictures clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
 	@echo "make demo-check  bring it up, try everything out, and end it"
 	@echo "make test        run the tests"
+	@echo "make test-stories kill, drain, add and remove servers under load, with real processes"
 	@echo "make test-native run those of the compiled path with memory errors and undefined behaviour found"
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
@@ -31,7 +32,11 @@ demo-check: $(VENV)/.demo
 	@exec $(BIN)/gslb demo --check
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SPREAD)
+	$(BIN)/python -m pytest $(SPREAD) --ignore=tests/edge/stories
+
+# Faults and operators under load, with real processes: a minute of its own.
+test-stories: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2 tests/edge/stories
 
 # The modules with sanitizers are built beside a copy of what they belong to, and not over those in use.
 test-native: $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""Every asynchronous test of the edge runs on both event loops; production has uvloop."""
+"""Asynchronous tests of the edge run on both event loops, unless production's (uvloop) will do for them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     if item.get_closest_marker("processes") is not None:
         return {"asyncio": asyncio.new_event_loop}  # what is tested has loops of its own
+    if item.get_closest_marker("production_loop") is not None:
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

@@ -21,6 +21,8 @@ from edge.serving import prepare
 from gslb.fleet import Fleet, Route, SameSite, Secret, ServerMode, Sticky
 from gslb.world import Verdict
 
+pytestmark = pytest.mark.production_loop
+
 STICKY = Sticky("at", Secret("a secret for tests"))
 COOKIE = re.compile(r"at=([\w-]{22})((?:; [\w-]+(?:=[\w/]+)?)*)")
 

@@ -14,7 +14,7 @@ from edge.serving import prepare
 from gslb.fleet import ConcurrencyLimit, Ejection, Mirror, Route
 from gslb.fleet_edge import Connections, QueueSettings
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.production_loop]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SHADOW = b"GET /shadow HTTP/1.1\r\nHost: a\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"

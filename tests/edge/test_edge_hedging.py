@@ -9,7 +9,7 @@ from edge_stage import Handler, Seen, Stage, answering, make_fleet, ok, read_mes
 
 from gslb.fleet import BalancingMethod, Hedge, Route
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.production_loop]
 AT_ONCE = Hedge(delay=0.01, share=1.0)
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"

@@ -21,6 +21,8 @@ from gslb.fleet import ConcurrencyLimit, Fleet, Route, Server, ServerMode, Socke
 from gslb.fleet_edge import Connections, Retries, Timeouts
 from gslb.world import RegionState, Verdict, World
 
+pytestmark = pytest.mark.production_loop
+
 ONE_AT_A_TIME = {"concurrency": ConcurrencyLimit(most=1)}
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 

@@ -9,7 +9,7 @@ from edge_stage import Seen, Stage, answering, make_fleet, ok, read_message
 
 from gslb.fleet import Mirror, Route
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.production_loop]
 
 
 async def mirrored(stage: Stage, seen: Seen, shadow: Seen, share: float = 1.0) -> None:

@@ -21,6 +21,8 @@ from gslb.fleet import Ejection, Route, ServerMode, SlowStart, SocketAddress
 from gslb.fleet_edge import Connections, Retries
 from gslb.world import Verdict
 
+pytestmark = pytest.mark.production_loop
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 EAGER = Ejection(errors=3, time=0.2, most_time=0.2)

@@ -16,6 +16,8 @@ from edge_stage import Stage
 from edge.tls.error import TlsError
 from gslb.fleet import ServerTls
 
+pytestmark = pytest.mark.production_loop
+
 AUTHORITY = trustme.CA()
 STRANGERS = trustme.CA()
 

@@ -14,7 +14,7 @@ from edge.server import ServerState
 from gslb.fleet import BalancingMethod, ConcurrencyLimit, Hedge, Route, Secret, Sticky
 from gslb.fleet_edge import Connections, QueueSettings, Retries
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.production_loop]
 AT_ONCE = Hedge(delay=0.01, share=1.0)
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LATER = b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -13,6 +13,8 @@ from edge.report import estimated_capacity, make_report, read
 from gslb.balancing import Balancing, BalancingMethod
 from gslb.fleet import ConcurrencyLimit, Fleet, Route, Service, SocketAddress
 
+pytestmark = pytest.mark.production_loop
+
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 
 

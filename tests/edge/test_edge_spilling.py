@@ -18,6 +18,8 @@ from gslb.fleet import SocketAddress, SpillOver
 from gslb.fleet_edge import Retries
 from gslb.world import Verdict
 
+pytestmark = pytest.mark.production_loop
+
 CHUNKED = (
     b"POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"

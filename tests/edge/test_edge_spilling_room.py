@@ -17,6 +17,8 @@ from edge.spill_over import Neighbourhood
 from gslb.fleet import ConcurrencyLimit, SocketAddress, SpillOver
 from gslb.fleet_edge import Connections, QueueSettings, Timeouts
 
+pytestmark = pytest.mark.production_loop
+
 
 @pytest_asyncio.fixture(params=[True, False], ids=["compiled", "general"])
 async def begin(request: pytest.FixtureRequest) -> AsyncIterator[Begin]:

@@ -13,7 +13,7 @@ from edge.proxy.proxy import Proxy
 from gslb.fleet import Route
 from gslb.fleet_edge import Timeouts
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.production_loop]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 UNFINISHED = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx"
 WITHHELD = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"

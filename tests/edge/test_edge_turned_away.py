@@ -21,6 +21,8 @@ from gslb.fleet import ConcurrencyLimit, Fleet, Priority, RateLimit, Route, Sock
 from gslb.fleet_edge import Connections
 from gslb.world import Verdict
 
+pytestmark = pytest.mark.production_loop
+
 HOUR = 3600.0
 THREE = RateLimit(requests=3, per=HOUR, burst=3)
 VOUCHED = (ip_network("127.0.0.0/8"),)

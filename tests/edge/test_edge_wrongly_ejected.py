@@ -13,6 +13,8 @@ from edge.pool import Pools
 from gslb.fleet import BalancingMethod, Ejection, Route, SocketAddress
 from gslb.world import Verdict
 
+pytestmark = pytest.mark.production_loop
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
