@@ -79,7 +79,8 @@ async def test_going_to_and_fro_leaves_no_descriptor_behind(stage: Stage) -> Non
     for number in range(4):
         await turn(number)
     await until(lambda: not open_ones)
-    await until(lambda: descriptors() == before)
+    # The first turn's last connections may not have been closed to the end when they were counted.
+    await until(lambda: descriptors() <= before)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
