@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.http1.events import RequestHead, ResponseHead, Trailers
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 _MOST = 200  # under way at a time in one process; those beyond are not made
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A request that has come whole. pool: where its copy goes. body: as it is framed for servers."""
+
+    pool: PoolState
+    head: RequestHead
+    way: Going
+    body: bytes
+    wanted: Wanted
+    peer: Peer
+    timeouts: Timeouts
+
+
 class Copies:
     """All of one process."""
 
@@ -29,25 +43,17 @@ class Copies:
         self._proxy = proxy
         self._under_way: set[_Copy] = set()
 
-    def send(
-        self,
-        pool: PoolState,
-        head: RequestHead,
-        way: Going,
-        body: bytes,
-        wanted: Wanted,
-        peer: Peer,
-        timeouts: Timeouts,
-    ) -> None:
-        """Send one, once the request has come whole. body: as it is framed for servers."""
+    def send(self, request: Copied) -> None:
+        """Send one, if there is room for it."""
+        pool = request.pool
         counters = self._proxy.counters
         # They take no place from requests that somebody waits for.
-        admitted = not pool.concurrency.bounded or pool.concurrency.admits(pool.own, wanted.priority)
+        admitted = not pool.concurrency.bounded or pool.concurrency.admits(pool.own, request.wanted.priority)
         if len(self._under_way) >= _MOST or pool.waiting or not admitted:
             counters.mirrored_not += 1
             return
         counters.mirrored += 1
-        copy = _Copy(self._proxy, self._under_way, pool, head, way, body, wanted, peer, timeouts)
+        copy = _Copy(self._proxy, self._under_way, request)
         self._under_way.add(copy)
         copy.start()
 
@@ -61,45 +67,29 @@ class _Copy:
     """One copy. Invariant: it is among `under_way` and at its reach's server until `end`."""
 
     __slots__ = (
-        "_body",
-        "_head",
-        "_pool",
         "_proxy",
         "_reach",
+        "_request",
         "_status",
         "_timer",
         "_under_way",
         "_upstream",
-        "_way",
         "method",
         "upgrades",
     )
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        under_way: set[_Copy],
-        pool: PoolState,
-        head: RequestHead,
-        way: Going,
-        body: bytes,
-        wanted: Wanted,
-        peer: Peer,
-        timeouts: Timeouts,
-    ) -> None:
+    def __init__(self, proxy: Proxy, under_way: set[_Copy], request: Copied) -> None:
         self._proxy = proxy
         self._under_way = under_way
-        self._pool = pool
-        self._head = head
-        self._way = way
-        self._body = body
-        self._reach = Reach(proxy, self, pool, wanted, peer, timeouts)
+        self._request = request
+        self._reach = Reach(proxy, self, request.pool, request.wanted, request.peer, request.timeouts)
         self._upstream: Upstream | None = None
         self._status = 0
+        timeouts = request.timeouts
         self._timer: asyncio.TimerHandle = proxy.loop.call_later(
             timeouts.connect + timeouts.first_byte + timeouts.idle, self.end
         )
-        self.method = head.method
+        self.method = request.head.method
         self.upgrades = False
 
     def start(self) -> None:
@@ -117,9 +107,10 @@ class _Copy:
     def reached(self, upstream: Upstream) -> None:
         self._upstream = upstream
         upstream.attach(self)
-        fallback_host = self._pool.name.encode()
-        head = server_head(self._head, self._way, via=self._proxy.via, fallback_host=fallback_host)
-        upstream.write(head + self._body)
+        request = self._request
+        fallback_host = request.pool.name.encode()
+        head = server_head(request.head, request.way, via=self._proxy.via, fallback_host=fallback_host)
+        upstream.write(head + request.body)
 
     def not_reached(self, why: NotReached) -> None:
         self.end()

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState
-from edge.proxy.transports import connected, opened_with
+from edge.proxy.transports import connected, opened_with, why_not
 from edge.proxy.upstream import Upstream
+from edge.proxy.walk import Walk
 from edge.server import ServerState
 from gslb.fleet import Priority, SpillOver, Timeouts
 
@@ -52,18 +53,19 @@ class Wanted:
 class Seeker(Protocol):
     """Who wants the connection; exactly one of these answers each call of `next` or `again`."""
 
+    __slots__ = ()
+
     def reached(self, upstream: Upstream) -> None: ...
 
     def not_reached(self, why: NotReached) -> None: ...
 
 
 class Reach:
-    """Walks along the candidates, never to the same server twice, and waits where all are busy.
+    """Goes along the pool's servers, and waits where all are busy.
 
     Where no server of the region is left it goes on to edges of other regions, if the pool spills over; they
     come after the region's own servers always.
 
-    Invariant: `server` is the one that this exchange has entered.
     reused: whether the connection was an idle one, which the server may have been about to close.
     asked: loop time at which the server that was tried last was gone to, or given more of the request's body.
     tried: servers so far.
@@ -72,9 +74,7 @@ class Reach:
     __slots__ = (
         "_away",
         "_away_only",
-        "_been",
         "_began",
-        "_candidates",
         "_connecting",
         "_peer",
         "_pool",
@@ -83,10 +83,10 @@ class Reach:
         "_session",
         "_slow",
         "_timeouts",
+        "_walk",
         "_wanted",
         "asked",
         "reused",
-        "server",
     )
 
     def __init__(
@@ -101,30 +101,35 @@ class Reach:
         self._away: tuple[ServerState, ...] | None = None
         self._away_only = False  # the pool has as many requests in flight as it may
         self._slow: ServerState | None = None  # that the first of two tries is at
-        self._candidates: Iterator[ServerState] | None = None
         self._peer = peer
         self._timeouts = timeouts
         self._began = self.asked = proxy.time()
-        self._been: list[ServerState] = []
+        self._walk = Walk(pool, wanted.key)
         self._connecting: asyncio.Task[None] | None = None
-        self.server: ServerState | None = None
         self.reused = False
 
     @property
+    def server(self) -> ServerState | None:
+        """The one that this exchange is at."""
+        return self._walk.server
+
+    @property
     def tried(self) -> int:
-        return len(self._been)
+        return len(self._walk.been)
 
     @property
     def last(self) -> ServerState | None:
         """The server that was tried last."""
-        return self._been[-1] if self._been else None
+        return self._walk.been[-1] if self._walk.been else None
 
     @property
     def keeps_session(self) -> bool:
         """Whether its client's cookie may go on naming the server that it names: it is there, or there was
         merely no room."""
         session = self._wanted.session
-        return session is not None and (session in (self.server, self._slow) or session not in self._been)
+        return session is not None and (
+            session in (self.server, self._slow) or session not in self._walk.been
+        )
 
     @property
     def waited(self) -> float:
@@ -134,12 +139,7 @@ class Reach:
     @property
     def more(self) -> bool:
         """Whether there is a server that was not tried yet."""
-        return (not self._away_only and self.more_here) or self._elsewhere() is not None
-
-    @property
-    def more_here(self) -> bool:
-        """Whether one of them is this region's."""
-        return any(server not in self._been for server in self._pool.in_turn())
+        return (not self._away_only and self._walk.more) or self._elsewhere() is not None
 
     @property
     def priority(self) -> Priority:
@@ -163,11 +163,11 @@ class Reach:
         if self._away_only:
             self._go_away()
             return
-        busy = not called and not self._been and self._pool.waiting.due()
+        busy = not called and not self._walk.been and self._pool.waiting.due()
         server = None
         if not busy:
             server = self._choose()
-            busy = server is None and self.more_here
+            busy = server is None and self._walk.more
         if server is None and (not busy or self._wanted.spill_over is SpillOver.ON_SATURATION):
             server = self._elsewhere()
         if server is not None:
@@ -183,9 +183,9 @@ class Reach:
         wanted = replace(self._wanted, spill_over=SpillOver.OFF)
         other = Reach(self._proxy, seeker, self._pool, wanted, self._peer, self._timeouts)
         other._session = None
-        other._been = list(self._been)
         other._slow = self.server
-        other._candidates = self._candidates
+        other._walk.been = list(self._walk.been)
+        other._walk.candidates = self._walk.candidates
         return other
 
     def overflow(self) -> None:
@@ -211,33 +211,17 @@ class Reach:
                 self._proxy.neighbours.candidates(wanted.host, wanted.address, self._pool.name)
             )
         for server in self._away:
-            if server.usable and server not in self._been:
+            if server.usable and server not in self._walk.been:
                 return server
         return None
 
     def _choose(self) -> ServerState | None:
-        """The best server with room that was not tried yet, in the order that the method gave at first.
-
-        Others may have got room since, come back or been declared: at its end the method is asked anew.
-        """
         session, self._session = self._session, None
-        if session is not None and session.has_room:
-            return session
-        further = self._candidates is not None
-        while True:
-            if self._candidates is None:
-                self._candidates = self._pool.candidates(self._wanted.key)
-            for server in self._candidates:
-                if server.usable and server.has_room and server not in self._been:
-                    return server
-            self._candidates = None
-            if not further or not self.may_go():
-                return None
-            further = False
+        return session if session is not None and session.has_room else self._walk.choose()
 
     def may_go(self) -> bool:
-        """Whether there is room at a server that was not tried yet."""
-        return any(server.has_room and server not in self._been for server in self._pool.in_turn())
+        """Whether there is room at a server of this region that was not tried yet."""
+        return self._walk.may_go()
 
     def has_room(self) -> None:
         """Its turn in the queue has come."""
@@ -245,7 +229,7 @@ class Reach:
 
     @property
     def _left_region(self) -> bool:
-        return any(map(self._proxy.is_neighbour, self._been))
+        return any(map(self._proxy.is_neighbour, self._walk.been))
 
     def waited_in_vain(self) -> None:
         server = None if self._pool.usable else self._elsewhere()
@@ -260,9 +244,7 @@ class Reach:
         """Be at a server that was entered for this exchange before. candidates: those behind it. began: loop
         time."""
         self._began = self.asked = began
-        self._been.append(server)
-        self._candidates = candidates
-        self.server = server
+        self._walk.resume(server, candidates)
         self.reused = reused
 
     def failed(self, server: ServerState, reason: str, *, timed_out: bool) -> None:
@@ -284,22 +266,16 @@ class Reach:
         if connecting is not None:
             connecting.cancel()
         self._pool.waiting.leave(self)
-        server, self.server = self.server, None
-        if server is not None:
-            server.leave()
-            if self._pool.waiting:
-                self._pool.waiting.serve()
+        self._walk.leave()
 
     def _go_to(self, server: ServerState) -> None:
         proxy = self._proxy
-        if self._been:
+        if self._walk.been:
             proxy.counters.retries += 1
         if proxy.is_neighbour(server):
             proxy.counters.spilled += 1
-        self._been.append(server)
-        self.server = server
         self.asked = proxy.time()
-        server.enter()
+        self._walk.enter(server)
         while (idle := server.take_idle()) is not None:
             if isinstance(idle, Upstream):
                 if idle.usable:
@@ -368,12 +344,9 @@ class Reach:
         except TimeoutError:
             timed_out = True
             reason = "timed out"
-        except (OSError, UnicodeError) as error:
-            # UnicodeError: a host name that cannot be one. OSError: everything else, resolving included.
-            reason = getattr(error, "strerror", None) or str(error)
         except Exception as error:
             # Whatever it is: the request must not wait for a task that has ended.
-            reason = repr(error)
+            reason = why_not(error)
         else:
             self._connecting = None
             if upstream.usable:

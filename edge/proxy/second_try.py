@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from edge.proxy.reach import NotReached, Reach
-from edge.proxy.upstream import Upstream
+from edge.proxy.reach import NotReached, Reach, Seeker
+from edge.proxy.upstream import ResponseReceiver, Upstream
 from edge.retry import Failure
 
 if TYPE_CHECKING:
     from edge.http1.events import ResponseHead, Trailers
-    from edge.proxy.exchange import Exchange
     from edge.server import ServerState
+
+
+class Tried(ResponseReceiver, Seeker, Protocol):
+    """An exchange, as far as its second try has to know it."""
+
+    __slots__ = ()
+
+    def second_answers(self, head: ResponseHead) -> bool:
+        """The second try's server was quicker; whether its response is taken."""
+        ...
+
+    def second_failed(self) -> None:
+        """The second try came to nothing; the first goes on."""
+        ...
 
 
 class SecondTry:
@@ -24,7 +37,7 @@ class SecondTry:
 
     __slots__ = ("_exchange", "_reach", "_request", "_taken_over", "_upstream")
 
-    def __init__(self, exchange: Exchange, request: Callable[[ServerState], bytes]) -> None:
+    def __init__(self, exchange: Tried, request: Callable[[ServerState], bytes]) -> None:
         """request: head and body, whole, as a server gets them."""
         self._exchange = exchange
         self._request = request

@@ -72,3 +72,11 @@ class _Given:
             self._socket.detach()
         elif kind is not None:
             self._socket.close()
+
+
+def why_not(error: Exception) -> str:
+    """Why there is no connection, in a few words."""
+    # UnicodeError: a host name that cannot be one. OSError: everything else, resolving included.
+    if isinstance(error, OSError | UnicodeError):
+        return getattr(error, "strerror", None) or str(error)
+    return repr(error)

@@ -24,6 +24,8 @@ WRITE_HIGH_WATER = 65536
 class ResponseReceiver(Protocol):
     """What a connection needs of the exchange it works for. upgrades: whether a 101 is an answer to it."""
 
+    __slots__ = ()
+
     @property
     def method(self) -> bytes: ...
 

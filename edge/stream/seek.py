@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from edge.pool import PoolState
-from edge.proxy.transports import connected, opened_with
+from edge.proxy.transports import connected, opened_with, why_not
+from edge.proxy.walk import Walk
 from edge.server import ServerState
 from edge.stream.server_side import FromServer, ServerSide
 from gslb.fleet import Priority
@@ -26,17 +26,14 @@ class Seeker(FromServer, Protocol):
 
 
 class Seek:
-    """Walks along the candidates, never to the same server twice, and waits where all are busy.
+    """Goes along the pool's servers, and waits where all are busy.
 
     A server that took the connection is the last one: what was sent to it cannot be sent again.
-    Invariant: `server` is the one that this connection has entered.
     """
 
     __slots__ = (
         "_asked",
-        "_been",
         "_began",
-        "_candidates",
         "_connecting",
         "_opening",
         "_peer",
@@ -44,7 +41,7 @@ class Seek:
         "_proxy",
         "_seeker",
         "_timeout",
-        "server",
+        "_walk",
     )
 
     def __init__(
@@ -63,10 +60,13 @@ class Seek:
         self._opening: ServerSide | None = None
         self._seeker = seeker
         self._began = self._asked = proxy.time()
-        self._been: list[ServerState] = []
-        self._candidates: Iterator[ServerState] | None = None
+        self._walk = Walk(pool, peer.address)
         self._connecting: asyncio.Task[None] | None = None
-        self.server: ServerState | None = None
+
+    @property
+    def server(self) -> ServerState | None:
+        """The one that this connection is at."""
+        return self._walk.server
 
     def next(self, *, timed_out: bool = False, called: bool = False) -> None:
         """Go to the next server. timed_out: how it went with the one before. called: it was first in the
@@ -77,34 +77,20 @@ class Seek:
             self._seeker.not_reached("servers take too long")
             return
         limit = self._pool.concurrency
-        if not self._been and limit.bounded and not limit.admits(self._pool.own, self.priority):
+        if not self._walk.been and limit.bounded and not limit.admits(self._pool.own, self.priority):
             self._seeker.not_reached("the pool has as many as it can take")
             return
-        busy = not called and not self._been and self._pool.waiting.due()
+        busy = not called and not self._walk.been and self._pool.waiting.due()
         if not busy:
-            server = self._choose()
+            server = self._walk.choose()
             if server is not None:
                 self._go_to(server)
                 return
-            busy = any(server not in self._been for server in self._pool.in_turn())
+            busy = self._walk.more
         if not busy:
-            self._seeker.not_reached("no server can be reached" if self._been else "no server is usable")
+            self._seeker.not_reached("no server can be reached" if self._walk.been else "no server is usable")
         elif not self._pool.waiting.join(self, self._proxy.time()):
             self._seeker.not_reached("all servers are busy, and too many wait")
-
-    def _choose(self) -> ServerState | None:
-        """The best server with room that was not tried yet; at the order's end the method is asked anew."""
-        anew = self._candidates is None
-        while True:
-            if self._candidates is None:
-                self._candidates = self._pool.candidates(self._peer.address)
-            for server in self._candidates:
-                if server.usable and server.has_room and server not in self._been:
-                    return server
-            self._candidates = None
-            if anew or not self.may_go():
-                return None
-            anew = True
 
     @property
     def priority(self) -> Priority:
@@ -113,7 +99,7 @@ class Seek:
 
     def may_go(self) -> bool:
         """Whether there is room at a server that was not tried yet."""
-        return any(server.has_room and server not in self._been for server in self._pool.in_turn())
+        return self._walk.may_go()
 
     def has_room(self) -> None:
         """Its turn in the queue has come."""
@@ -131,19 +117,13 @@ class Seek:
         if connecting is not None:
             connecting.cancel()
         self._pool.waiting.leave(self)
-        server, self.server = self.server, None
-        if server is not None:
-            server.leave()
-            if self._pool.waiting:
-                self._pool.waiting.serve()
+        self._walk.leave()
 
     def _go_to(self, server: ServerState) -> None:
-        if self._been:
+        if self._walk.been:
             self._proxy.counters.retries += 1
-        self._been.append(server)
-        self.server = server
         self._asked = self._proxy.time()
-        server.enter()
+        self._walk.enter(server)
         self._connecting = self._proxy.loop.create_task(self._connect(server))
 
     async def _connect(self, server: ServerState) -> None:
@@ -154,12 +134,9 @@ class Seek:
         except TimeoutError:
             timed_out = True
             reason = "timed out"
-        except (OSError, UnicodeError) as error:
-            # UnicodeError: a host name that cannot be one. OSError: everything else, resolving included.
-            reason = getattr(error, "strerror", None) or str(error)
         except Exception as error:
             # Whatever it is: the client must not wait for a task that has ended.
-            reason = repr(error)
+            reason = why_not(error)
         else:
             reason = ""
         if self._opening is not None:

@@ -41,6 +41,7 @@ _SERVERS = ("requests", "failures", "connect_failures", "opened")
 _STATUSES = range(100, 1000)
 _BUCKETS = range(len(LATENCY_BOUNDS) + 1)
 _MICROSECONDS = 1_000_000
+_NeighbourRows = tuple[dict[str, int], dict[tuple[str, str], int]]
 _VERDICTS = (Verdict.UNKNOWN, Verdict.UP, Verdict.DOWN)
 _COLUMNS = {
     **{name: kind for name, kind in SERVER_COLUMNS.items() if kind is not Kind.LEVEL},
@@ -79,6 +80,19 @@ def _neighbours(fleet: Fleet, edge: Edge) -> Iterator[tuple[str, str]]:
                 yield name, pool
 
 
+def _neighbour_rows(layout: Layout) -> _NeighbourRows:
+    """The rows of other regions, and of their pools, which no name of either has a space in."""
+    regions: dict[str, int] = {}
+    rooms: dict[tuple[str, str], int] = {}
+    for name, row in layout.row_of.items():
+        match name.split(" "):
+            case "region", region:
+                regions[region] = row
+            case "room", region, pool:
+                rooms[region, pool] = row
+    return regions, rooms
+
+
 def _passing(edge: Edge) -> list[str]:
     """Labels of the listeners that pass on what comes, each once."""
     return list(dict.fromkeys(each.label for each in edge.listen if each.kind is not ListenerKind.HTTP))
@@ -93,6 +107,7 @@ class WorkersShare:
         self._counters = counters
         self._board: Board | None = None
         self._base: dict[tuple[str, str], int] = {}  # what those before this process had counted
+        self._neighbours: _NeighbourRows = ({}, {})
         self._told: list[int] = []
         self._loads: dict[str, int] = {}
         self.known = Neighbourhood()
@@ -114,6 +129,7 @@ class WorkersShare:
             server.share(rows[f"server {target}"], columns[self._number], others)
         if before is not None:
             before.close()
+        self._neighbours = _neighbour_rows(board.layout)
         self._told = []
         self._loads = {name: load for name, load in self._loads.items() if name in self._pools.servers}
         self.look()
@@ -165,16 +181,11 @@ class WorkersShare:
         if told.tolist() == self._told:
             return self.known
         self._told = told.tolist()
-        assert self._board is not None
-        away, full = [], []
-        for name, row in self._board.layout.row_of.items():
-            kind, _, rest = name.partition(" ")
-            if told[row] and kind == "region":
-                away.append(rest)
-            elif told[row] and kind == "room":
-                region, _, pool = rest.partition(" ")
-                full.append((region, pool))
-        return Neighbourhood(frozenset(away), frozenset(full))
+        regions, rooms = self._neighbours
+        return Neighbourhood(
+            frozenset(region for region, row in regions.items() if told[row]),
+            frozenset(room for room, row in rooms.items() if told[row]),
+        )
 
     def close(self) -> None:
         """Share nothing any more."""
@@ -226,6 +237,7 @@ class HeadsShare:
         columns = self.board.columns("in_flight")
         for target, server in self._pools.servers.items():
             server.share(self.board.layout.row_of[f"server {target}"], None, columns)
+        self._neighbours = _neighbour_rows(self.board.layout)
 
     def use(self, board: Board) -> None:
         """Go on with this board, whose rows are those of the pools as they are now. Closes the one before."""
@@ -240,13 +252,11 @@ class HeadsShare:
             row = rows[f"server {target}"]
             told[row] = _VERDICTS.index(server.verdict)
             loads[row] = 0 if server.load is None else 1 + round(server.load * _MICROSECONDS)
-        for name, row in rows.items():
-            kind, _, rest = name.partition(" ")
-            if kind == "region":
-                told[row] = rest in known.away
-            elif kind == "room":
-                region, _, pool = rest.partition(" ")
-                told[row] = (region, pool) in known.full
+        regions, rooms = self._neighbours
+        for region, row in regions.items():
+            told[row] = region in known.away
+        for room, row in rooms.items():
+            told[row] = room in known.full
 
     def gather(self) -> None:
         """Have the sums of all workers in the head's own pools and counters."""

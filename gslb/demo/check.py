@@ -13,7 +13,8 @@ import redis.exceptions
 
 from gslb.clock import SystemClock, iso
 from gslb.demo.client import ask
-from gslb.demo.load import Load
+from gslb.demo.load import get
+from gslb.demo.server_checks import LOOK_AGAIN, PATIENCE, CheckError, ServerChecks
 from gslb.demo.tour import EUROPE, JAPAN
 from gslb.demo.world import DemoWorld
 from gslb.errors import GslbError
@@ -33,13 +34,6 @@ CLIENTS = {
     "Mumbai": "14.139.96.0/24",
 }
 """Networks of universities and carriers that have stood where they stand for decades."""
-
-_PATIENCE = 30.0
-_LOOK_AGAIN = 0.02
-
-
-class CheckError(GslbError):
-    """Something is not as the demo promises."""
 
 
 @dataclass
@@ -93,17 +87,10 @@ class Check:
                 self.say(f"  {path:<12} at {edge.addresses[0]} → {served_by}")
 
     def _fetch(self, edge: Edge, path: str) -> str:
-        address = next(iter(edge.probe.values()))
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
-        try:
-            connection.request("GET", path, headers={"Host": self.service})
-            response = connection.getresponse()
-            response.read()
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise CheckError(f"{edge.name} answers {path} with status {response.status}")
-        return response.headers.get("X-Origin", "")
+        status, headers = get(next(iter(edge.probe.values())), self.service, path)
+        if status != 200:
+            raise CheckError(f"{edge.name} answers {path} with status {status}")
+        return headers.get("X-Origin", "")
 
     async def drain_moves_clients(self) -> None:
         home = await self.region_for(EUROPE)
@@ -119,12 +106,12 @@ class Check:
     async def _moved(self, home: str, *, away: bool) -> tuple[str, float]:
         """Ask until London is sent away from (or back to) `home`; where to, and how long it took."""
         began = time.monotonic()
-        while (took := time.monotonic() - began) < _PATIENCE:
+        while (took := time.monotonic() - began) < PATIENCE:
             region = await self.region_for(EUROPE)
             if (region != home) is away:
                 return region, took
-            await asyncio.sleep(_LOOK_AGAIN)
-        raise CheckError(f"after {_PATIENCE:.0f} s London is still sent to the same region")
+            await asyncio.sleep(LOOK_AGAIN)
+        raise CheckError(f"after {PATIENCE:.0f} s London is still sent to the same region")
 
     async def redis_is_readable(self) -> None:
         client = redis.asyncio.Redis.from_url(self.world.redis_url, decode_responses=True)
@@ -144,60 +131,17 @@ class Check:
         finally:
             await client.aclose()
 
-    async def a_killed_server_costs_no_request(self) -> None:
-        edge = await self._edge_of_london()
-        victims = [pair for pair in self.world.servers if pair[0].region == edge.region]
-        server, child = next(pair for pair in victims if pair[0].pool == self._pool_of("/products"))
-        with self._load(edge, "/products") as load:
-            await self._until(lambda: server.target in load.servers, "the server gets no request")
-            child.kill()
-            before = load.answered
-            await self._until(lambda: load.answered > before + 400, "requests are not answered")
-            await self.world.restart_ended()
-            load.servers.clear()
-            await self._until(lambda: server.target in load.servers, "the server gets no request any more")
-        self._none_failed(load, f"{server.target} killed and started again")
+    def of_servers(self, step: Callable[[ServerChecks], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """A step of the second tier, at the region that London is sent to."""
 
-    async def requests_spill_over_and_come_home(self) -> None:
-        edge = await self._edge_of_london()
-        pool = self._pool_of("/products")
-        with self._load(edge, "/products") as load:
-            await self._until(lambda: load.regions[edge.region] > 0, "the region does not answer")
-            for server, child in self.world.servers:
-                if (server.region, server.pool) == (edge.region, pool):
-                    child.kill()
-            began = time.monotonic()
-            await self._until(lambda: len(load.regions) > 1, "no request goes on to another region")
-            took = time.monotonic() - began
-            elsewhere = next(region for region in load.regions if region != edge.region)
-            await self.world.restart_ended()
-            load.regions.clear()
-            await self._until(lambda: load.regions[edge.region] > 50, "requests do not come home")
-        told = (
-            f"all of {edge.region}'s servers of {pool} killed: {elsewhere} answers after {took * 1000:.0f} ms"
-        )
-        self._none_failed(load, f"{told}, and they come home")
+        async def check() -> None:
+            home = self.fleet.regions[await self.region_for(EUROPE)]
+            if not home.edges:
+                self.say(f"  {home.name} is somebody else's and is left alone")
+                return
+            await step(ServerChecks(self.world, self.say, self.service, home.edges[0]))
 
-    async def _edge_of_london(self) -> Edge:
-        return self.fleet.regions[await self.region_for(EUROPE)].edges[0]
-
-    def _pool_of(self, path: str) -> str:
-        return next(route.pool for route in self.fleet.routes if route.path == path)
-
-    def _load(self, edge: Edge, path: str) -> Load:
-        return Load(next(iter(edge.probe.values())), self.service, path)
-
-    async def _until(self, seen: Callable[[], bool], otherwise: str) -> None:
-        began = time.monotonic()
-        while not seen():
-            if time.monotonic() - began > _PATIENCE:
-                raise CheckError(otherwise)
-            await asyncio.sleep(_LOOK_AGAIN)
-
-    def _none_failed(self, load: Load, what: str) -> None:
-        if load.failures:
-            raise CheckError(f"{what}: {len(load.failures)} requests failed, the first: {load.failures[0]}")
-        self.say(f"  {what}: no request failed")
+        return check
 
     async def a_region_dies_and_returns(self) -> None:
         home = await self.region_for(EUROPE)
@@ -234,9 +178,9 @@ class Check:
             edge = self.world.edges[0][0]
             key = keys.report(edge.region, edge.name)
             while not await client.exists(key):
-                if time.monotonic() - began > _PATIENCE:
+                if time.monotonic() - began > PATIENCE:
                     raise CheckError(f"{key} did not come back to Redis")
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(LOOK_AGAIN)
             took = time.monotonic() - began
             self.say(f"  Redis started empty: filled again after {took:.1f} s, by {iso(time.time())}")
         finally:
@@ -251,8 +195,16 @@ async def check_world(world: DemoWorld, say: Callable[[str], None]) -> bool:
         ("Requests reach the servers of that region", check.requests_reach_servers),
         ("A drained region gets no new clients", check.drain_moves_clients),
         ("Redis shows what is known", check.redis_is_readable),
-        ("A killed server costs no request", check.a_killed_server_costs_no_request),
-        ("Without a server, requests go on to the next region", check.requests_spill_over_and_come_home),
+        (
+            "Each path is balanced in its own way",
+            check.of_servers(ServerChecks.paths_are_balanced_each_in_its_way),
+        ),
+        ("A killed server costs no request", check.of_servers(ServerChecks.a_killed_server_costs_no_request)),
+        ("Operators cost no request", check.of_servers(ServerChecks.operators_cost_no_request)),
+        (
+            "Without a server, requests go on to the next region",
+            check.of_servers(ServerChecks.requests_spill_over_and_come_home),
+        ),
         ("A lost region's clients go to the next nearest", check.a_region_dies_and_returns),
         ("Without Redis, answers go on", check.redis_dies_and_no_answer_is_lost),
     ]

@@ -6,6 +6,7 @@ import http.client
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from email.message import Message
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,19 @@ from typing import Self
 from gslb.fleet import SocketAddress
 
 _CLIENTS = 4
+_TIMEOUT = 10.0  # seconds
+
+
+def get(address: SocketAddress, host: str, path: str) -> tuple[int, Message]:
+    """Status and fields of one response, on a connection of its own."""
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.headers
+    finally:
+        connection.close()
 
 
 @dataclass
@@ -53,7 +67,7 @@ class Load:
             thread.join()
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=10)
+        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=_TIMEOUT)
         pause = _CLIENTS / self.rate
         due = time.monotonic()
         while not self._done.wait(max(0.0, due - time.monotonic())):
