@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 from gslb.balancing import Balancing as Balancing
 from gslb.balancing import BalancingKey as BalancingKey
 from gslb.balancing import BalancingMethod as BalancingMethod
+from gslb.fleet_capacity import Bounds as Bounds
+from gslb.fleet_capacity import Spill as Spill
 from gslb.fleet_discovery import AddressRecords as AddressRecords
 from gslb.fleet_discovery import Discovery as Discovery
 from gslb.fleet_discovery import ServersFile as ServersFile
 from gslb.fleet_discovery import ServiceRecords as ServiceRecords
+from gslb.fleet_dns import ClientSubnetSettings as ClientSubnetSettings
+from gslb.fleet_dns import CookieSettings as CookieSettings
+from gslb.fleet_dns import DnsSettings as DnsSettings
+from gslb.fleet_dns import Node as Node
+from gslb.fleet_dns import RateLimitSettings as RateLimitSettings
+from gslb.fleet_dns import TcpSettings as TcpSettings
+from gslb.fleet_dns import TransferKey as TransferKey
+from gslb.fleet_dns import TransferRule as TransferRule
+from gslb.fleet_dns import ZoneSource as ZoneSource
 from gslb.fleet_edge import AccessLog as AccessLog
 from gslb.fleet_edge import AccessLogFormat as AccessLogFormat
 from gslb.fleet_edge import Certificate as Certificate
@@ -31,6 +42,9 @@ from gslb.fleet_edge import SocketAddress as SocketAddress
 from gslb.fleet_edge import StreamTimeouts as StreamTimeouts
 from gslb.fleet_edge import Timeouts as Timeouts
 from gslb.fleet_edge import TlsSettings as TlsSettings
+from gslb.fleet_health import Damping as Damping
+from gslb.fleet_health import HealthCheck as HealthCheck
+from gslb.fleet_health import Quorum as Quorum
 from gslb.fleet_pool import ConcurrencyLimit as ConcurrencyLimit
 from gslb.fleet_pool import Ejection as Ejection
 from gslb.fleet_pool import Hedge as Hedge
@@ -43,52 +57,10 @@ from gslb.fleet_pool import SlowStart as SlowStart
 from gslb.fleet_pool import SpillOver as SpillOver
 from gslb.fleet_pool import Sticky as Sticky
 from gslb.geo.location import Coordinates, IPAddress, IPNetwork, Location
+from gslb.secret import Secret as Secret
 
 if TYPE_CHECKING:
-    from gslb.health.checks import Check
     from gslb.policy import Policy
-
-
-class Secret:
-    """Text that never shows: logs, errors and `repr` see asterisks; `reveal` is for the one who must know."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """How often a target is probed and how many outcomes in a row flip it; `check` knows how.
-
-    interval, timeout: seconds. rise, fall: successes (failures) in a row that make a target UP (DOWN).
-    fast_interval: seconds between probes while the verdict is in doubt; None: as always. jitter: the part of
-    itself, 0 to 1, by which an interval varies either way, so that observers do not march in step.
-    """
-
-    name: str
-    check: Check
-    interval: float = 5.0
-    timeout: float = 2.0
-    rise: int = 2
-    fall: int = 3
-    fast_interval: float | None = None
-    jitter: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +121,8 @@ class Region:
 
     hostname: set for a region that is somebody else's (a CDN): it has no edges, and is answered as a CNAME
     to this name (lower case, no final dot). probe: what DNS nodes probe of it, None for nothing.
-    servers, discovery: by pool, those that are listed, and where its edges find others.
+    servers, discovery: by pool, those that are listed, and where its edges find others. bounds: what becomes
+    of clients that are too many for it.
     """
 
     name: str
@@ -162,6 +135,7 @@ class Region:
     hostname: str | None = None
     probe: SocketAddress | None = None
     discovery: Mapping[str, tuple[Discovery, ...]] = field(default_factory=dict)
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def target(self) -> str:
@@ -247,7 +221,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A balanced DNS name. `name` and `zone` are lower case without the final dot."""
+    """A balanced DNS name. `name` and `zone` are lower case without the final dot.
+
+    pools: those that its requests go to, wherever it is served; empty: the routes do not say.
+    """
 
     name: str
     zone: str
@@ -256,45 +233,11 @@ class Service:
     ttl: TimeToLive = field(default_factory=TimeToLive)
     all_down: AllDown = AllDown.ANSWER_ALL
     answers: Answers = field(default_factory=Answers)
+    pools: frozenset[str] = frozenset()
 
     def hostname_regions(self, regions: Mapping[str, Region]) -> tuple[str, ...]:
         """Those of its regions that are answered as a CNAME, beside which no other data may stand."""
         return tuple(name for name in self.regions if name in regions and regions[name].hostname is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class TransferKey:
-    """A TSIG key (RFC 8945). name: a domain name, lower case, no final dot. secret: base64."""
-
-    name: str
-    algorithm: str
-    secret: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class TransferRule:
-    """Who may transfer a zone: whoever asks from `network` and signs with `key`, as far as they are said."""
-
-    network: IPNetwork | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneSource:
-    """A zone's static data in zone-file syntax (RFC 1035 5), and the place its first line came from.
-
-    included: the text of every file that `$INCLUDE` names, by the path as it is opened; `include_root`
-    is the directory that holds them all, against which their names are resolved.
-    transfers: who may transfer the zone; any one of them suffices.
-    """
-
-    name: str
-    text: str
-    file: str
-    first_line: int = 1
-    transfers: tuple[TransferRule, ...] = ()
-    included: Mapping[str, str] = field(default_factory=dict)
-    include_root: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,78 +274,6 @@ class RedisSettings:
     poll: float = 1.0
     lease: float = 10.0
     timeout: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One DNS node: where it listens (UDP and TCP), where its admin side does, and what it calls itself."""
-
-    name: str
-    listen: tuple[SocketAddress, ...]
-    admin: SocketAddress | None
-    identity: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSubnetSettings:
-    """Whose client subnet counts (RFC 7871): that of `trusted` resolvers, or everybody's when it is empty."""
-
-    enabled: bool = True
-    trusted: tuple[IPNetwork, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CookieSettings:
-    """secrets: 32 hexadecimal digits each; the first signs, all are accepted (RFC 9018 5)."""
-
-    enabled: bool = True
-    secrets: tuple[Secret, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimitSettings:
-    """Responses a second over UDP to a client network without a cookie; `ceiling` to all such together."""
-
-    enabled: bool = True
-    responses_per_second: int = 1000
-    errors_per_second: int = 200
-    ceiling: int = 100_000
-    slip: int = 2
-    ipv4_prefix_length: int = 24
-    ipv6_prefix_length: int = 56
-    exempt: tuple[IPNetwork, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TcpSettings:
-    """idle_timeout: seconds. connections: open at once on a socket; connections_per_client: per address."""
-
-    idle_timeout: float = 10.0
-    connections: int = 1000
-    connections_per_client: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class DnsSettings:
-    """What all DNS nodes share. udp_payload: bytes (RFC 9715). initial_round: seconds.
-
-    version: the text of version.bind, None to refuse. watch: seconds between looks at the files, None never.
-    udp_threads: of the compiled loop on each socket, None for one per core; pin_threads: each to its core.
-    """
-
-    nodes: Mapping[str, Node]
-    udp_payload: int = 1232
-    client_subnet: ClientSubnetSettings = field(default_factory=ClientSubnetSettings)
-    initial_round: float = 3.0
-    tells_identity: bool = True
-    version: str | None = None
-    cookies: CookieSettings = field(default_factory=CookieSettings)
-    rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
-    tcp: TcpSettings = field(default_factory=TcpSettings)
-    keys: Mapping[str, TransferKey] = field(default_factory=dict)
-    watch: float | None = 1.0
-    udp_threads: int | None = None
-    pin_threads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

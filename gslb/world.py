@@ -21,11 +21,18 @@ class OverrideKind(StrEnum):
     FORCED_UP = "forced_up"
     FORCED_DOWN = "forced_down"
     DRAIN = "drain"
+    WEIGHT = "weight"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Who overrode a region's state, why, since and until when (seconds since 1970; None: until cleared)."""
+    """Who overrode a state, why, since and until when (seconds since 1970; None: until cleared).
+
+    region, service: what it is a word on: a region, a service in a region, or with an empty region a service
+    wherever it is. weight: of WEIGHT, the part of its clients, 0 to 1, that the region takes. held: of HOLD,
+    for each region it concerns the verdict that is kept.
+    """
 
     region: str
     kind: OverrideKind
@@ -33,6 +40,39 @@ class Override:
     reason: str
     since: float
     until: float | None = None
+    service: str = ""
+    weight: float | None = None
+    held: tuple[tuple[str, Verdict], ...] = ()
+
+    def held_verdict(self, region: str) -> Verdict | None:
+        """What HOLD keeps of a region; None: what is observed."""
+        return dict(self.held).get(region) if self.kind is OverrideKind.HOLD else None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How many of the clients that come to a region it takes; the same for every reader, moved on in steps.
+
+    shed: how far it gives clients away who like it best, 0 (none) to 1 (all), first those who lose least.
+    takes: the part of those who like another region better that it takes, 0 to 1. ramp: the part of all
+    that it takes, 0 to 1, while it comes back. reason: why, a sentence that can follow the region's name.
+    since: of the last step, seconds since 1970. sequence: the greater is the newer.
+    """
+
+    shed: float = 0.0
+    takes: float = 1.0
+    ramp: float = 1.0
+    reason: str = ""
+    since: float = 0.0
+    sequence: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes whoever comes."""
+        return self.shed == 0.0 and self.takes == 1.0 and self.ramp == 1.0
+
+
+EVERYBODY = Intake()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +107,18 @@ class TargetState:
     observations: tuple[Observation, ...] = ()
 
 
+_DECISIVE = {OverrideKind.FORCED_UP, OverrideKind.FORCED_DOWN, OverrideKind.DRAIN, OverrideKind.HOLD}
+_NOTHING: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class RegionState:
-    """The verdict on a region, from its edges' addresses or its hostname; beside it the operator's override.
+    """The verdict on a region, from its edges' addresses or its hostname; beside it operators' words.
 
-    targets: by public address (text) or by the hostname, in the fleet's order.
+    targets: by public address (text) or by the hostname, in the fleet's order. override: on the region.
+    overrides: on single services here, by name. without: pools of which no edge here has a healthy server, as
+    they report themselves. live: the part of its capacity that is healthy, 0 to 1. thin: whether that is too
+    little for new clients. intake: how many clients it takes.
     """
 
     region: str
@@ -81,13 +128,51 @@ class RegionState:
     flip_in: float = 0.0
     override: Override | None = None
     targets: Mapping[str, TargetState] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    without: frozenset[str] = _NOTHING
+    live: float = 1.0
+    thin: bool = False
+    intake: Intake = EVERYBODY
 
     @property
     def eligible(self) -> bool:
-        """Whether new clients may be sent here: the override's word, else anything but DOWN."""
-        if self.override is not None:
-            return self.override.kind is OverrideKind.FORCED_UP
-        return self.verdict is not Verdict.DOWN
+        """Whether new clients may be sent here, whatever they want."""
+        return self.eligible_for("")
+
+    def eligible_for(self, service: str, pools: frozenset[str] = _NOTHING) -> bool:
+        """Whether new clients of a service may be sent here: an operator's word, else anything but DOWN.
+
+        pools: those that the service's requests go to; if the region has none of them, it does not serve it.
+        """
+        override = self.deciding_override(service)
+        if override is not None and override.kind is not OverrideKind.HOLD:
+            return override.kind is OverrideKind.FORCED_UP
+        if self.weight(service) == 0.0:
+            return False
+        held = override.held_verdict(self.region) if override is not None else None
+        if held is not None:
+            return held is not Verdict.DOWN
+        if self.verdict is Verdict.DOWN or self.thin:
+            return False
+        return not self.lacks(pools)
+
+    def lacks(self, pools: frozenset[str]) -> bool:
+        """Whether no edge here has a healthy server in any of `pools`, as far as edges say."""
+        return bool(pools) and pools <= self.without
+
+    def deciding_override(self, service: str) -> Override | None:
+        """The word that holds, weights apart: what was said of the service comes before what was said of the
+        region."""
+        for override in (self.overrides.get(service), self.override):
+            if override is not None and override.kind in _DECISIVE:
+                return override
+        return None
+
+    def weight(self, service: str) -> float:
+        """The part of its clients that operators leave to the region, 0 to 1: the least that was said."""
+        said = (self.overrides.get(service), self.override)
+        weights = [each.weight for each in said if each is not None and each.weight is not None]
+        return min(weights, default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
