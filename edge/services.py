@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edge.counters import Latency
-from edge.route import normalise_host
 from gslb.fleet import Fleet, Region
 
 MOST = 1000
@@ -61,19 +60,11 @@ class Services:
 
 
 def served(fleet: Fleet, region: Region) -> dict[str, tuple[str, ...]]:
-    """The services of a region, each with the pools that its requests go to."""
-    anywhere: dict[str, None] = {}
-    by_host: dict[bytes, dict[str, None]] = {}
-    for route in fleet.routes:
-        if route.host is None:
-            anywhere[route.pool] = None
-        else:
-            by_host.setdefault(normalise_host(route.host.encode("idna")), {})[route.pool] = None
+    """The services of a region, each with the pools that its requests go to; MOST of them."""
     found: dict[str, tuple[str, ...]] = {}
     for name, service in fleet.services.items():
-        pools = tuple({**by_host.get(name.encode(), {}), **anywhere})
-        if region.name in service.regions and pools:
-            found[name] = pools
+        if region.name in service.regions and service.pools:
+            found[name] = tuple(sorted(service.pools))
             if len(found) == MOST:
                 break
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from edge.counters import Counters
 from edge.neighbours import spilling_pools
 from edge.pool import Pools
-from edge.report import make_report, read
+from edge.report import Reading, make_report, read
 from edge.spill_over import Neighbourhood, neighbourhood
 from gslb.clock import Clock
 from gslb.fleet import Edge, Fleet
@@ -20,6 +20,9 @@ from gslb.store.server_changes import ServerChanges
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard
 from gslb.world import Observation, World
+
+_EARLY_AFTER = 0.005  # seconds: servers that fail together are told of together
+_EARLY_PAUSE = 0.045  # and these at least between two reports that are not the regular ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Watching:
         self._on_news = on_news
         self.known = Neighbourhood()
         self.processes = 1  # that serve
+        self._healthy = self._count_healthy()
+        self._other_servers = asyncio.Event()
         epoch = int(clock.now() * 1000)
         self.changes = ServerChanges(edge.region)
         self.store = StateStore(fleet, edge.name, clock, epoch=epoch, servers=self.changes)
@@ -96,6 +101,7 @@ class Watching:
                 self._judge(observation)
         for name, load in self.prober.loads.items():
             self._loaded(name, load)
+        self._look_at_servers()
 
     async def stop(self) -> None:
         await self.store.stop()
@@ -112,6 +118,20 @@ class Watching:
         if now is not before:
             self._log.info("server " + now.value, server=observation.target, reason=observation.reason)
             self._on_news()
+            self._look_at_servers()
+
+    def _look_at_servers(self) -> None:
+        """Have a report made soon if others are healthy now: what verdicts, operators and changed files do.
+
+        Ejections do not count: whoever is ejected is used where there is nobody better.
+        """
+        healthy = self._count_healthy()
+        if healthy != self._healthy:
+            self._healthy = healthy
+            self._other_servers.set()
+
+    def _count_healthy(self) -> dict[str, tuple[int, int]]:
+        return {pool.name: (pool.healthy, len(pool.servers)) for pool in self._pools}
 
     def _loaded(self, target: str, load: float | None) -> None:
         server = self._pools.servers.get(target)
@@ -126,26 +146,53 @@ class Watching:
             self._on_news()
 
     async def report(self) -> None:
-        """Tell of the load every `report_interval` seconds, until cancelled."""
-        counters = self._counters
-        self._gather()
-        before = read(counters, self._pools.services, self._clock.monotonic())
+        """Tell of the load every `report_interval` seconds, and of other healthy servers at once; until
+        cancelled."""
+        now = asyncio.get_running_loop().time
+        before = self._read()
+        # Nobody was served in the interval before the first.
+        earlier = replace(before, at=before.at - self._fleet.edge.report_interval)
+        regular = now() + self._fleet.edge.report_interval
+        self._other_servers.clear()
         while True:
-            await asyncio.sleep(self._fleet.edge.report_interval)
-            self._gather()
-            after = read(counters, self._pools.services, self._clock.monotonic())
-            report = make_report(
-                self._edge,
-                self._fleet.regions[self._edge.region],
-                before,
-                after,
-                now=self._clock.now(),
-                in_flight=counters.in_flight,
-                pools=self._pools,
-                processes=self.processes,
-            )
-            self.store.report(report)
-            before = after
+            early = await self._other_servers_by(regular)
+            self._other_servers.clear()
+            after = self._read()
+            if early:
+                # Rates are over an interval at least: over a few milliseconds they would mean nothing.
+                self._report(earlier, after)
+                await asyncio.sleep(_EARLY_PAUSE)
+                continue
+            self._report(before, after)
+            earlier, before = before, after
+            regular = max(now(), regular + self._fleet.edge.report_interval)
+
+    async def _other_servers_by(self, regular: float) -> bool:
+        """Wait for that loop time, or less if other servers are healthy before; whether that is so."""
+        try:
+            async with asyncio.timeout_at(regular):
+                await self._other_servers.wait()
+        except TimeoutError:
+            return False
+        await asyncio.sleep(_EARLY_AFTER)
+        return asyncio.get_running_loop().time() < regular
+
+    def _read(self) -> Reading:
+        self._gather()
+        return read(self._counters, self._pools.services, self._clock.monotonic())
+
+    def _report(self, before: Reading, after: Reading) -> None:
+        report = make_report(
+            self._edge,
+            self._fleet.regions[self._edge.region],
+            before,
+            after,
+            now=self._clock.now(),
+            in_flight=self._counters.in_flight,
+            pools=self._pools,
+            processes=self.processes,
+        )
+        self.store.report(report)
 
 
 def _targets(fleet: Fleet, edge: Edge) -> Targets:

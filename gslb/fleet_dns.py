@@ -100,6 +100,7 @@ class DnsSettings:
 
     version: the text of version.bind, None to refuse. watch: seconds between looks at the files, None never.
     udp_threads: of the compiled loop on each socket, None for one per core; pin_threads: each to its core.
+    state: the folder for the copy of the world on disk; `auto`: the one that the system provides; None: none.
     """
 
     nodes: Mapping[str, Node]
@@ -115,3 +116,4 @@ class DnsSettings:
     watch: float | None = 1.0
     udp_threads: int | None = None
     pin_threads: bool = False
+    state: str | None = None

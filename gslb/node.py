@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gslb.aside import aside
+from gslb.capacity.keeper import Keeper
 from gslb.clock import Clock
+from gslb.config.state_folder import state_folder
 from gslb.dns.answer_cache import AnswerCache
 from gslb.dns.authority import Authority
 from gslb.dns.responder import Responder
@@ -24,6 +28,7 @@ from gslb.geo.reload import LocatorSource
 from gslb.health.prober import Prober
 from gslb.health.targets import node_targets
 from gslb.reload import Configuration
+from gslb.store.disk_copy import DiskCopy
 from gslb.store.state import StateStore
 from gslb.world import RegionState, World
 
@@ -48,6 +53,15 @@ def node_of(fleet: Fleet, name: str | None) -> Node:
     return nodes[name]
 
 
+def _copy_on_disk(fleet: Fleet, node: Node, clock: Clock) -> DiskCopy | None:
+    """Where the node keeps what it knows. Nodes of two files may share a name and a machine."""
+    folder = state_folder(fleet.dns.state)
+    if folder is None:
+        return None
+    of_file = hashlib.sha256(os.path.abspath(fleet.file).encode(errors="surrogateescape")).hexdigest()
+    return DiskCopy(folder / f"{node.name}-{of_file[:12]}.json", clock)
+
+
 def _compiled_path() -> CompiledPath | None:
     """The compiled loop, if it was built for this Python."""
     try:
@@ -70,7 +84,10 @@ class DnsNode:
         self.locators = LocatorSource(fleet.geo, fleet.networks())
         # The one that is answered by, which follows the current one as soon as its answers are prepared.
         self.locator = self.locators.current
-        self.store = StateStore(fleet, node.name, clock, publishes_verdicts=True)
+        self.store = StateStore(
+            fleet, node.name, clock, publishes_verdicts=True, copy=_copy_on_disk(fleet, node, clock)
+        )
+        self.keeper = Keeper(self.store, clock, lambda: self.fleet)
         self.prober = Prober(
             node_targets(fleet), node.name, clock, self.store.observe, int(self.started_at * 1000)
         )
@@ -175,15 +192,18 @@ class DnsNode:
             self._refresh()
 
     async def start(self) -> None:
-        """Learn what can be learnt in `initial_round` seconds, then begin to answer."""
+        """Learn what can be learnt in `initial_round` seconds, then begin to answer; at once, if it is known
+        how the world was."""
         self.store.subscribe(self._use_world)
         self.locators.subscribe(lambda _: self._renewal.set())
         # First: a network map that has to be made is made while the others wait for their first answers.
         self._tasks = [asyncio.create_task(self.locators.watch(), name="geo databases")]
         await self.store.start()
-        await self.prober.initial_round(self.fleet.dns.initial_round)
+        if self.store.recalled_at is None:
+            await self.prober.initial_round(self.fleet.dns.initial_round)
         self._tasks += [
-            asyncio.create_task(self.prober.run(), name="prober"),
+            asyncio.create_task(self._probe(), name="prober"),
+            asyncio.create_task(self.keeper.run(), name="intakes"),
             asyncio.create_task(self.configuration.watch(), name="configuration"),
             asyncio.create_task(self._keep_renewed(), name="answers by new geo databases"),
         ]
@@ -201,6 +221,11 @@ class DnsNode:
             listen=[str(udp.address) for udp in self.udp],
             path=self.path,
         )
+
+    async def _probe(self) -> None:
+        if self.store.recalled_at is not None:
+            await self.prober.initial_round(self.fleet.dns.initial_round)
+        await self.prober.run()
 
     async def stop(self) -> None:
         """Stop answering, then everything else."""

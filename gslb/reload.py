@@ -109,7 +109,7 @@ def in_effect(running: Fleet, read: Fleet, node: Node) -> Fleet:
     mine = replace(declared, admin=node.admin) if declared is not None else node
     nodes = MappingProxyType({**read.dns.nodes, node.name: mine})
     threads, pinned = running.dns.udp_threads, running.dns.pin_threads
-    dns = replace(read.dns, nodes=nodes, udp_threads=threads, pin_threads=pinned)
+    dns = replace(read.dns, nodes=nodes, udp_threads=threads, pin_threads=pinned, state=running.dns.state)
     return replace(read, redis=running.redis, dns=dns)
 
 

@@ -3,6 +3,7 @@ what is compared with what is learned by comparing often."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,14 +13,34 @@ from random import Random
 from fleets import COUNTRIES, NOW, REGION_NAMES, fleet, region
 from hypothesis import strategies as st
 
-from gslb.fleet import AllDown, Answers, Fleet, GeoSettings, LocationOverride, Region, Service, TimeToLive
+from gslb.fleet import (
+    AllDown,
+    Answers,
+    Bounds,
+    Fleet,
+    GeoSettings,
+    LocationOverride,
+    Region,
+    Service,
+    Spill,
+    TimeToLive,
+)
 from gslb.geo.location import Coordinates, IPAddress, Location
 from gslb.geo.locator import Locator
 from gslb.policy.failover import Failover
 from gslb.policy.geo import Geo, GeoRule
 from gslb.policy.nearest import Nearest
 from gslb.policy.weighted import Weighted
-from gslb.world import Override, OverrideKind, RegionState, TargetState, Verdict, World
+from gslb.world import (
+    EVERYBODY,
+    Intake,
+    Override,
+    OverrideKind,
+    RegionState,
+    TargetState,
+    Verdict,
+    World,
+)
 
 seeds = st.integers(0, 2**32 - 1).map(Random)
 
@@ -96,7 +117,8 @@ def some_region(random: Random, name: str, number: int) -> Region:
         for at, version in enumerate(random.choice(_FAMILIES))
     ]
     place = Coordinates(random.uniform(-90, 90), random.uniform(-180, 180))
-    made = region(name, place, addresses)
+    bounds = Bounds(Spill()) if random.random() < 0.5 else Bounds()
+    made = replace(region(name, place, addresses), bounds=bounds)
     return made if addresses else replace(made, edges=(), hostname=f"{name}.cdn.test")
 
 
@@ -143,6 +165,7 @@ def some_service(random: Random, made: Fleet, name: str = SERVICE) -> Service:
         random.choice(_TIMES_TO_LIVE),
         random.choice(list(AllDown)),
         Answers(random.choice((1, 1, 2, 3)), random.choice((None, None, 1, 2)), random.random() < 0.4),
+        frozenset(random.choice(((), ("web",), ("web", "media")))),
     )
 
 
@@ -174,9 +197,54 @@ def some_state(
         "all down": addresses,
     }.get(kind, [])
     targets = {str(each): TargetState(str(each), Verdict.DOWN, at, "", 1.0) for each in down}
-    override = None
-    if kind in list(OverrideKind):
-        until = at + seconds if seconds > 5 else None
-        override = Override(name, OverrideKind(kind), "ana", "", at - 5, until)
+    override = _some_override(random, name, OverrideKind(kind), at) if kind in list(OverrideKind) else None
     verdict = Verdict(kind) if kind in list(Verdict) else Verdict.UP
-    return RegionState(name, verdict, at - seconds, "", seconds, override, targets)
+    state = RegionState(name, verdict, at - seconds, "", seconds, override, targets)
+    return _less_than_whole(random, made, state, at) if random.random() < 0.4 else state
+
+
+def _less_than_whole(random: Random, made: Fleet, state: RegionState, at: float) -> RegionState:
+    """The same, but that it may not take everybody, or not have what every service wants."""
+    parts = (0.0, 0.1, 0.5, 0.93, 1.0)
+    intake = Intake(random.choice(parts), random.choice(parts), random.choice(parts), "is full", at)
+    said = random.sample(list(made.services), random.randint(0, 1))
+    return replace(
+        state,
+        intake=intake if random.random() < 0.7 else EVERYBODY,
+        overrides={
+            name: replace(_some_override(random, state.region, kind, at), service=name)
+            for name in said
+            for kind in random.sample(list(OverrideKind), 1)
+        },
+        without=frozenset(random.choice(((), ("web",), ("web", "media")))),
+        thin=random.random() < 0.2,
+    )
+
+
+def _some_override(random: Random, region: str, kind: OverrideKind, at: float) -> Override:
+    until = random.choice((None, at + 12.0, at + 100.0))
+    return Override(
+        region,
+        kind,
+        "ana",
+        "",
+        at - 5,
+        until,
+        weight=random.choice((0.0, 0.25, 1.0)) if kind is OverrideKind.WEIGHT else None,
+        held=((region, random.choice(list(Verdict))),) if kind is OverrideKind.HOLD else (),
+    )
+
+
+def without_scope(answer: bytes | None) -> bytes | None:
+    """The same with scope 0 in its client subnet, if it has one.
+
+    For a moment after a change of the world, what the last one wanted to know of a client narrows the scope.
+    """
+    if answer is None:
+        return None
+    found = list(_SUBNET.finditer(answer))
+    return answer[: found[-1].end()] + b"\0" + answer[found[-1].end() + 1 :] if found else answer
+
+
+_SUBNET = re.compile(rb"\0\x08\0[\x04-\x14]\0[\1\2][\0-\x80]", re.DOTALL)
+"""The head of the option (RFC 7871 6), up to the scope."""

@@ -10,7 +10,7 @@ from gslb.dns.rdata import A, type_number
 from gslb.dns.reply import Reply, describe
 from gslb.fleet import Fleet, Region
 from gslb.policy.decision import Decision
-from gslb.world import Override, RegionState, Report, World
+from gslb.world import Intake, Override, RegionState, Report, World
 
 Document = dict[str, Any]
 
@@ -52,6 +52,11 @@ def region_document(region: Region, state: RegionState, reports: Iterable[Report
         "since": iso(state.since) if state.since else None,
         "reason": state.reason,
         "override": override_document(state.override) if state.override else None,
+        "service_overrides": [override_document(each) for each in state.overrides.values()],
+        "without": sorted(state.without),
+        "live": state.live,
+        "thin": state.thin,
+        "intake": intake_document(state.intake),
         "targets": [
             {
                 "address": address,
@@ -76,12 +81,29 @@ def region_document(region: Region, state: RegionState, reports: Iterable[Report
 
 
 def override_document(override: Override) -> Document:
+    """region: empty for a word on a service everywhere; service: empty for one on a whole region."""
     return {
+        "region": override.region,
+        "service": override.service,
         "kind": override.kind.value,
+        "weight": override.weight,
+        "held": {region: verdict.value for region, verdict in override.held},
         "by": override.by,
         "reason": override.reason,
         "since": iso(override.since),
         "until": iso(override.until) if override.until is not None else None,
+    }
+
+
+def intake_document(intake: Intake) -> Document:
+    """whole: whether the region takes whoever comes."""
+    return {
+        "whole": intake.whole,
+        "shed": intake.shed,
+        "takes": intake.takes,
+        "ramp": intake.ramp,
+        "reason": intake.reason,
+        "since": iso(intake.since) if intake.since else None,
     }
 
 

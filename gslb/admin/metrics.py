@@ -132,26 +132,47 @@ class NodeCollector(Collector):
             "gslb_region_eligible", "Whether new clients are sent to the region.", labels=["region"]
         )
         overridden = GaugeMetricFamily(
-            "gslb_region_override", "1 for the override in force.", labels=["region", "override"]
+            "gslb_region_override", "1 for the override in force.", labels=["region", "service", "override"]
         )
         utilisation = GaugeMetricFamily(
             "gslb_region_utilisation", "Share of its capacity in use, by edge.", labels=["region", "edge"]
+        )
+        intake = GaugeMetricFamily(
+            "gslb_region_intake",
+            "The part of its own clients that a region gives away (shed), of others' that it takes (takes), "
+            "and of all while it comes back (ramp).",
+            labels=["region", "part"],
+        )
+        live = GaugeMetricFamily(
+            "gslb_region_live", "The part of the region's capacity that is healthy.", labels=["region"]
         )
         for name in self._node.fleet.regions:
             state = world.region(name)
             for verdict in Verdict:
                 verdicts.add_metric([name, verdict.value], float(state.verdict is verdict))
             eligible.add_metric([name], float(state.eligible))
+            live.add_metric([name], state.live)
+            for part in ("shed", "takes", "ramp"):
+                intake.add_metric([name, part], getattr(state.intake, part))
             if state.override is not None:
-                overridden.add_metric([name, state.override.kind.value], 1)
+                overridden.add_metric([name, "", state.override.kind.value], 1)
+            for service, override in state.overrides.items():
+                overridden.add_metric([name, service, override.kind.value], 1)
             for report in world.reports.get(name, ()):
                 if report.utilisation is not None:
                     utilisation.add_metric([name, report.edge], report.utilisation)
-        yield from (verdicts, eligible, overridden, utilisation)
+        yield from (verdicts, eligible, overridden, utilisation, intake, live)
 
     def _store(self) -> Iterator[Metric]:
         store = self._node.store
         yield GaugeMetricFamily("gslb_store_connected", "Whether Redis answers.", float(store.connected))
+        recalled = store.recalled_at
+        if recalled is not None:
+            yield GaugeMetricFamily(
+                "gslb_state_recalled_age_seconds",
+                "Age of the copy on disk that is answered from; missing when nothing is.",
+                max(0.0, self._node.clock.now() - recalled),
+            )
         read_at = store.world.store_read_at
         if read_at is not None:
             age = max(0.0, self._node.clock.now() - read_at)

@@ -6,33 +6,18 @@ from importlib.resources import files
 from ipaddress import ip_address
 
 from aiohttp import web
-from pydantic import BaseModel, Field, ValidationError
 
-from gslb.admin.documents import Document, override_document, reply_document, world_document
+from gslb.admin.documents import Document, reply_document, world_document
 from gslb.admin.listener import admin_app
 from gslb.admin.metrics import NodeCollector
+from gslb.admin.overrides import delete_override, put_override
 from gslb.admin.reload import made_aside, reload_response
+from gslb.clock import iso
 from gslb.config.declaration import without_marks
 from gslb.errors import GslbError
 from gslb.node import DnsNode
-from gslb.world import Override, OverrideKind
 
 NODE = web.AppKey("node", DnsNode)
-
-
-LONGEST_OVERRIDE = 10 * 366 * 86400.0
-"""Seconds; what is to last longer is better said in the fleet's file."""
-
-
-class OverrideRequest(BaseModel, extra="forbid"):
-    """The body of `PUT /v1/overrides/REGION`."""
-
-    kind: OverrideKind
-    by: str = Field(min_length=1, max_length=200)
-    reason: str = Field("", max_length=500)
-    duration: float | None = Field(
-        None, gt=0, le=LONGEST_OVERRIDE, allow_inf_nan=False, description="seconds; without it, until cleared"
-    )
 
 
 def node_app(node: DnsNode) -> web.Application:
@@ -74,7 +59,11 @@ async def _state(request: web.Request) -> web.Response:
         "node": node.node.name,
         "uptime_seconds": round(node.clock.now() - node.started_at, 1),
         "configuration": node.configuration.state(),
-        "store": {"connected": node.store.connected, "last_error": node.store.last_error},
+        "store": {
+            "connected": node.store.connected,
+            "last_error": node.store.last_error,
+            "recalled_at": iso(node.store.recalled_at) if node.store.recalled_at is not None else None,
+        },
         "dns": {
             "listen": [str(udp.address) for udp in node.udp],
             "path": node.path,
@@ -135,33 +124,8 @@ async def _reload(request: web.Request) -> web.Response:
 
 
 async def _put_override(request: web.Request) -> web.Response:
-    node = request.app[NODE]
-    region = _region(request)
-    try:
-        wanted = OverrideRequest.model_validate_json(await request.read())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise GslbError(f"{place}: {first['msg']}", hint='as in {"kind": "drain", "by": "ana"}') from None
-    now = node.clock.now()
-    until = now + wanted.duration if wanted.duration is not None else None
-    override = Override(region, wanted.kind, wanted.by, wanted.reason, now, until)
-    await node.store.set_override(override)
-    return web.json_response({"region": region, **override_document(override)})
+    return await put_override(request, request.app[NODE])
 
 
 async def _delete_override(request: web.Request) -> web.Response:
-    region = _region(request)
-    by = request.query.get("by", "")
-    if not 0 < len(by) <= 200:
-        raise GslbError("the parameter 'by' is missing", hint="who clears it, as in ?by=ana")
-    cleared = await request.app[NODE].store.clear_override(region, by)
-    return web.json_response({"region": region, "cleared": cleared})
-
-
-def _region(request: web.Request) -> str:
-    name = request.match_info["region"]
-    regions = request.app[NODE].fleet.regions
-    if name not in regions:
-        raise GslbError(f"there is no region {name!r}", hint=f"regions: {', '.join(regions)}")
-    return name
+    return await delete_override(request, request.app[NODE])

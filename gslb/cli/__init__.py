@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gslb import __version__
-from gslb.cli import check, dns, explain, override, reload, status
+from gslb.cli import check, clear, dns, drain, explain, force, history, hold, reload, status, wait, weight
 from gslb.cli import demo as demo_command
 from gslb.cli.geo import app as geo_app
 from gslb.cli.server import app as server_app
@@ -28,9 +28,13 @@ app.command("check")(check.check)
 app.command("reload")(reload.reload)
 app.command("explain")(explain.explain)
 app.command("status")(status.status)
-app.command("drain")(override.drain)
-app.command("force")(override.force)
-app.command("clear")(override.clear)
+app.command("history")(history.history)
+app.command("drain")(drain.drain)
+app.command("force")(force.force)
+app.command("weight")(weight.weight)
+app.command("hold")(hold.hold)
+app.command("clear")(clear.clear)
+app.command("wait")(wait.wait)
 app.add_typer(server_app, name="server")
 app.add_typer(geo_app, name="geo")
 app.add_typer(simulate_app, name="simulate")

@@ -17,7 +17,9 @@ from gslb.clock import SystemClock, duration, parse_iso
 from gslb.config import load
 from gslb.errors import StoreError
 from gslb.fleet import Fleet
+from gslb.override_effect import subject_text
 
+_WHOLE: dict[str, Any] = {"whole": True}
 _STYLES = {"up": "green", "down": "bold red", "unknown": "yellow"}
 
 
@@ -28,7 +30,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         typer.echo(json.dumps(document, indent=2))
     else:
         # Lines that are cut or wrapped are of no use to grep.
-        _show(document, Console(highlight=False, width=None if sys.stdout.isatty() else 240))
+        width = None if sys.stdout.isatty() else 240
+        show_state(document, Console(highlight=False, width=width), SystemClock().now())
 
 
 def current_state(fleet: Fleet) -> dict[str, Any]:
@@ -48,8 +51,8 @@ def current_state(fleet: Fleet) -> dict[str, Any]:
     return {"source": "Redis", **world_document(fleet, world)}
 
 
-def _show(document: dict[str, Any], console: Console) -> None:
-    now = SystemClock().now()
+def show_state(document: dict[str, Any], console: Console, now: float) -> None:
+    """Print the world's document as it stands at `now` (seconds since 1970)."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("region", "state", "for"):
         table.add_column(heading, no_wrap=True)
@@ -59,9 +62,12 @@ def _show(document: dict[str, Any], console: Console) -> None:
     for region in document["regions"]:
         table.add_row(*_row(region, now))
     console.print(table)
-    for region in document["regions"]:
-        if region["override"]:
-            console.print(_override(region["region"], region["override"]), soft_wrap=True)
+    for line in (*_overrides(document), *_intakes(document)):
+        console.print(escape(line), soft_wrap=True)
+    recalled_at = document.get("recalled_at")
+    if recalled_at:
+        age = duration(now - parse_iso(recalled_at))
+        console.print(f"[yellow]from the copy on disk, which is {age} old[/yellow]", soft_wrap=True)
     observers = ", ".join(document["observers"]) or "none, and so nobody knows how the regions are"
     console.print(f"observers: {observers}   [dim]from {document['source']}[/dim]", soft_wrap=True)
 
@@ -70,10 +76,17 @@ def _row(region: dict[str, Any], now: float) -> tuple[str, ...]:
     style = _STYLES[region["verdict"]]
     state = f"[{style}]{region['verdict'].upper()}[/{style}]"
     if region["override"]:
-        state += f" [bold magenta]{region['override']['kind'].replace('_', ' ').upper()}[/bold magenta]"
+        state += f" [bold magenta]{_kind(region['override']).upper()}[/bold magenta]"
+    # A node that answers may be of an older version, which tells less.
+    if region.get("thin"):
+        state += " [bold red]THIN[/bold red]"
+    if not region.get("intake", _WHOLE)["whole"]:
+        state += " [yellow]PART[/yellow]"
     since = duration(now - parse_iso(region["since"])) if region["since"] else "–"
     why = escape(f"{region['hostname']}: {region['reason']}" if region["hostname"] else region["reason"])
     reports = region["reports"]
+    if region.get("without"):
+        why += escape(f"; no server for {', '.join(region['without'])}")
     if not reports:
         return region["region"], state, since, "–", "–", "–", "–", why
     rate = sum(report["requests_per_second"] for report in reports)
@@ -83,8 +96,42 @@ def _row(region: dict[str, Any], now: float) -> tuple[str, ...]:
     return region["region"], state, since, servers, f"{rate:.1f}", in_flight, load, why
 
 
-def _override(region: str, override: dict[str, Any]) -> str:
+def _overrides(document: dict[str, Any]) -> list[str]:
+    """A line for each word that is in force; one on a service everywhere stands in all of its regions."""
+    lines: dict[str, None] = {}
+    for region in document["regions"]:
+        for override in (region["override"], *region.get("service_overrides", ())):
+            if override:
+                lines[_override({"region": region["region"], **override})] = None
+    return list(lines)
+
+
+def _override(override: dict[str, Any]) -> str:
     until = f" until {override['until']}" if override["until"] else ""
     reason = f": {override['reason']}" if override["reason"] else ""
-    words = override["kind"].replace("_", " ")
-    return escape(f"{region}: {words} by {override['by']} since {override['since']}{until}{reason}")
+    held = ", ".join(f"{region} {verdict.upper()}" for region, verdict in override.get("held", {}).items())
+    kept = f" ({held})" if held else ""
+    subject = subject_text(override["region"], override.get("service", ""))
+    return f"{subject}: {_kind(override)}{kept} by {override['by']} since {override['since']}{until}{reason}"
+
+
+def _kind(override: dict[str, Any]) -> str:
+    told = override.get("weight")
+    weight = f" {told:.4g}" if told is not None else ""
+    return f"{override['kind'].replace('_', ' ')}{weight}"
+
+
+def _intakes(document: dict[str, Any]) -> list[str]:
+    """A line for each region that does not take whoever comes, with how far."""
+    lines = []
+    for region in document["regions"]:
+        intake = region.get("intake", _WHOLE)
+        if intake["whole"]:
+            continue
+        told = [
+            f"gives {intake['shed']:.0%} away" if intake["shed"] else "",
+            f"takes {intake['takes']:.0%} of others' clients" if intake["takes"] < 1 else "",
+            f"is back at {intake['ramp']:.0%}" if intake["ramp"] < 1 else "",
+        ]
+        lines.append(f"{region['region']} {', '.join(filter(None, told))}: {intake['reason']}")
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from gslb.config.capacity_checks import advise_on_capacity
 from gslb.config.document import KeyPath
 from gslb.config.edge_checks import advise_on_proxying
 from gslb.config.findings import Findings
@@ -28,9 +29,11 @@ def advise(findings: Findings, fleet: Fleet, sections: Sections) -> None:
     advise_on_name_servers(findings, sections)
     for name, check in sections.checks.items():
         _advise_on_check(findings, ("checks", name), check)
+    _advise_on_quorums(findings, fleet, sections)
     _advise_on_regions(findings, fleet, sections)
     _advise_on_edges(findings, sections)
     advise_on_proxying(findings, fleet, sections)
+    advise_on_capacity(findings, fleet, sections)
     for service in fleet.services.values():
         _advise_on_service(findings, sections.paths["services", service.name], service, fleet)
     _advise_on_routes(findings, fleet, sections)
@@ -90,6 +93,17 @@ def _advise_on_check(findings: Findings, path: KeyPath, check: HealthCheck) -> N
     if check.fall == 1:
         hint = "2 or 3 failures in a row are a better sign"
         findings.warn((*path, "fall"), "a single lost packet makes a target DOWN", hint)
+
+
+def _advise_on_quorums(findings: Findings, fleet: Fleet, sections: Sections) -> None:
+    """Each edge goes by what it sees of its servers itself."""
+    of_regions = {region.check.name for region in fleet.regions.values()}
+    of_pools = {pool.check.name for pool in fleet.pools.values()}
+    for name in sections.checks:
+        path: KeyPath = ("checks", name, "quorum")
+        if path in findings.document.value_marks and name in of_pools - of_regions:
+            hint = "remove it; it is for checks of regions"
+            findings.warn(path, "only pools use this check, and an edge asks nobody else about them", hint)
 
 
 def _advise_on_regions(findings: Findings, fleet: Fleet, sections: Sections) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from gslb.config.check_timings import CheckTimings
 from gslb.config.document import KeyPath
 from gslb.config.explain import report
 from gslb.config.findings import Findings
-from gslb.config.models import CheckTimings
 from gslb.config.suggest import remedy
 from gslb.fleet import HealthCheck
 from gslb.health.checks import CHECKS
@@ -43,7 +43,7 @@ def read_check(findings: Findings, path: KeyPath, name: str, data: object) -> He
         return None
     if timings is None:
         return None
-    return HealthCheck(name, ready, **dict(timings))
+    return timings.health_check(name, ready)
 
 
 def _report_type(findings: Findings, path: KeyPath, data: dict[str, object]) -> None:

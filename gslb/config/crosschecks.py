@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from gslb.config.capacity_checks import check_spills
 from gslb.config.document import KeyPath
 from gslb.config.edge_checks import check_edge_settings
 from gslb.config.findings import Findings
@@ -63,6 +64,7 @@ def cross_check(findings: Findings, sections: Sections) -> None:
     _check_overrides(findings, [override.network for override in sections.geo.overrides])
     check_keys(findings, sections)
     check_edge_settings(findings, sections)
+    check_spills(findings, sections)
     _check_hostnames(findings, sections)
 
 

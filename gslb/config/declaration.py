@@ -17,6 +17,7 @@ import dns.rdata
 from dns.rdatatype import RdataType
 from dnslib import DNSBuffer
 
+from gslb.config.check_timings import QUORUMS
 from gslb.dns.name import Name, to_text
 from gslb.dns.rdata import AAAA, A, RecordData, type_text
 from gslb.dns.zone import RRset
@@ -27,6 +28,7 @@ from gslb.fleet import (
     BalancingKey,
     Certificate,
     Connections,
+    Damping,
     Edge,
     EdgeSettings,
     Fleet,
@@ -36,6 +38,7 @@ from gslb.fleet import (
     LocationOverride,
     Pool,
     QueueSettings,
+    Quorum,
     Region,
     Retries,
     Secret,
@@ -44,6 +47,7 @@ from gslb.fleet import (
     ServerTls,
     ServiceRecords,
     SocketAddress,
+    Spill,
     Timeouts,
 )
 from gslb.geo.location import Coordinates, Location
@@ -64,8 +68,11 @@ Seal = Callable[[Secret], str]
 _LEAVES = (SocketAddress, Coordinates, Location, Secret)
 """What a setting says in one piece."""
 
-_GROUPS = (Connections, QueueSettings, Retries, ServerTls, Timeouts)
+_GROUPS = (Connections, QueueSettings, Retries, ServerTls, Spill, Timeouts)
 """What an entry says in several pieces, of which only those that differ are worth telling."""
+
+_OF_SERVICE = ("name", "pools")
+"""What need not be said of a service: its pools follow from routes, which are told themselves."""
 
 _PLAIN = re.compile(r"[\w./:@%*+?~^$|!<>=\-\[\]\\]+")
 _MARK = re.compile(r"\*\*\*#[0-9a-f]{16}")
@@ -104,7 +111,7 @@ def declaration(fleet: Fleet, zones: Zones | None = None, *, seal: Seal = hidden
             name: write.region(_region_beside(fleet.file, region)) for name, region in fleet.regions.items()
         },
         "edges": {edge.name: write.item(edge) for edge in edges},
-        "services": {name: write.item(service) for name, service in fleet.services.items()},
+        "services": {name: write.item(each, but=_OF_SERVICE) for name, each in fleet.services.items()},
         "zones": {name: write.item(zone, only=("transfers",)) for name, zone in fleet.zones.items()},
         "records": _records(zones or load_zones(fleet)),
         "pools": {name: write.item(_pool_beside(fleet.file, pool)) for name, pool in fleet.pools.items()},
@@ -136,7 +143,8 @@ def settings(fleet: Fleet, *, seal: Seal = hidden) -> Mapping[str, str]:
     cache = fleet.geo.cache and _beside(fleet.file, fleet.geo.cache)
     geo = replace(fleet.geo, databases=databases, cache=cache)
     edge = _edge_beside(fleet.file, fleet.edge)
-    parts = {"dns": fleet.dns, "geo": geo, "redis": fleet.redis, "edge": edge}
+    dns = replace(fleet.dns, state=fleet.dns.state and _beside(fleet.file, fleet.dns.state))
+    parts = {"dns": dns, "geo": geo, "redis": fleet.redis, "edge": edge}
     return dict(setting for name, part in parts.items() for setting in write.settings(name, part))
 
 
@@ -185,12 +193,14 @@ class _Writer:
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
 
-    def item(self, declared: object, only: Sequence[str] | None = None) -> str:
-        """One `key: value` a line for each field but the name, which is known."""
+    def item(
+        self, declared: object, only: Sequence[str] | None = None, but: Sequence[str] = ("name",)
+    ) -> str:
+        """One `key: value` a line for each field in `only`, else for each but those of `but`."""
         return "\n".join(
             line
             for key, value in _fields(declared)
-            if (key != "name" if only is None else key in only)
+            if (key not in but if only is None else key in only)
             for line in self._lines(key, value)
         )
 
@@ -200,13 +210,12 @@ class _Writer:
             for pool, members in region.servers.items()
             if members or pool in region.discovery
         )
-        rest = [key for key, _ in _fields(region) if key not in ("name", "servers", "discovery")]
-        return "\n".join((self.item(region, rest), *servers))
+        rest = self.item(region, but=("name", "servers", "discovery", "bounds"))
+        return "\n".join((rest, self.item(region.bounds), *servers))
 
     def check(self, check: HealthCheck) -> str:
         """The timings, and the options of the check; what a request carries may be a password."""
-        timings = ("interval", "timeout", "rise", "fall", "fast_interval", "jitter")
-        lines = [self.item(check, timings), f"type: {check.check.name}"]
+        lines = [self.item(check, but=("name", "check")), f"type: {check.check.name}"]
         for key, value in _fields(check.check):
             match key, value:
                 case "headers", headers:
@@ -268,6 +277,11 @@ class _Writer:
             case Balancing():
                 options = dict(value.options or {})
                 return f"{value.name} {self._braces(options.items())}".removesuffix(" {}")
+            case Quorum():
+                named = next((name for name, quorum in QUORUMS.items() if quorum == value), None)
+                return named or self.text(value.share)
+            case Damping(flaps=0):
+                return "off"
             case SocketAddress() | BalancingKey():
                 return str(value)
             case Listener():

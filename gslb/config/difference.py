@@ -42,6 +42,8 @@ class Change:
                 return f"admin of {name}" if self.after is not None else name
             case "settings", ["dns", "udp_threads" | "pin_threads" as threads]:
                 return threads
+            case "settings", ["dns", "state"]:
+                return self.name
             case "settings", ["edge", "workers"]:
                 return self.name
             case "edges", _ if self.sign == "~" and any(key == "admin" for key, *_ in self.keys()):

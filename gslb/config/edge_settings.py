@@ -23,10 +23,10 @@ from gslb.config.values import (
     Duration,
     Network,
     PathPrefix,
+    Pause,
     SocketText,
     Text,
     listed,
-    parse_duration,
     parse_whole_number,
 )
 from gslb.config.wrong_value import WrongError
@@ -120,11 +120,6 @@ class AccessLogEntry(Entry):
         return AccessLog(self.format, self.file)
 
 
-def _duration_or_none(value: object) -> float:
-    no_time = not isinstance(value, bool) and str(value).strip().lower() in ("0", "0.0", "0s", "0ms")
-    return 0.0 if no_time else parse_duration(value)
-
-
 def _by_address(sockets: list[SocketAddress]) -> list[SocketAddress]:
     for socket in sockets:
         try:
@@ -147,7 +142,6 @@ def _workers(value: object) -> int | None:
     return workers
 
 
-_Pause = Annotated[float, PlainValidator(_duration_or_none, json_schema_input_type=Duration | Literal[0])]
 _Workers = Annotated[
     int | None,
     PlainValidator(_workers),
@@ -237,7 +231,7 @@ class EdgeSection(Entry):
         [], description="name servers asked for servers with `dns` or `srv`; default: the system's"
     )
     report_interval: Duration = Field(_EDGE.report_interval, description="from one report to the next")
-    lame_duck: _Pause = Field(
+    lame_duck: Pause = Field(
         _EDGE.lame_duck,
         description="how long a stopping edge goes on serving whoever comes; `0s` for not at all",
     )

@@ -247,8 +247,14 @@ class DnsSection(Entry):
         "`null`: only on SIGHUP and `gslb reload`",
     )
 
+    state: Text | None = Field(
+        "auto",
+        description="folder for a copy of what is known, for nodes that start while Redis is away, relative "
+        "to this file; `auto`: the one that the system provides; `null`: no copy",
+    )
+
     def settings(self) -> DnsSettings:
-        """As everybody else knows them."""
+        """As everybody else knows them; the folder by the name that the section gives it."""
         limit = self.rate_limit.model_dump(exclude={"exempt"})
         return DnsSettings(
             MappingProxyType({name: node.node(name) for name, node in self.nodes.items()}),
@@ -266,6 +272,7 @@ class DnsSection(Entry):
             watch=self.watch,
             udp_threads=self.udp_threads,
             pin_threads=self.pin_threads,
+            state=self.state,
         )
 
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from gslb.config.document import KeyPath
 from gslb.config.explain import report
 from gslb.config.findings import Findings, show
-from gslb.config.models import Declared
 from gslb.config.places import parse_continent, parse_country, parse_subdivision
+from gslb.config.references import Declared
 from gslb.config.salvage import salvage
 from gslb.config.suggest import remedy
 from gslb.config.wrong_value import WrongError

@@ -17,6 +17,7 @@ from gslb.config.crosschecks import check_hostname_targets, cross_check
 from gslb.config.document import parse
 from gslb.config.findings import Findings
 from gslb.config.sections import Sections, read_sections
+from gslb.config.state_folder import AUTO
 from gslb.config.textfile import UnreadableError, read_text
 from gslb.config.zones import bad_byte, check_zone, zone_source
 from gslb.errors import ConfigError, GeoError, Place, Problem
@@ -71,6 +72,7 @@ def check(
     sections = read_sections(findings)
     cross_check(findings, sections)
     sections.geo = _database_paths(findings, sections.geo, path.parent)
+    sections.dns = replace(sections.dns, state=_folder(sections.dns.state, path.parent))
     resolve_edge_files(sections, path.parent)
     check_access_log(findings, sections)
     if certificates:
@@ -107,8 +109,12 @@ def _database_paths(findings: Findings, geo: GeoSettings, directory: Path) -> Ge
             if fault is not None:
                 findings.error(place, f"{shown} {fault[0]}", fault[1])
         paths.append(str(where))
-    cache = geo.cache if geo.cache in (None, "auto") else str(directory / geo.cache)
-    return replace(geo, databases=tuple(paths), cache=cache)
+    return replace(geo, databases=tuple(paths), cache=_folder(geo.cache, directory))
+
+
+def _folder(said: str | None, directory: Path) -> str | None:
+    """By its path, unless there is none or the system provides one."""
+    return said if said in (None, AUTO) else str(directory / said)
 
 
 def _fault(path: str) -> tuple[str, str] | None:

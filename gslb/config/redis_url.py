@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -12,9 +12,12 @@ from gslb.config.values import text_of
 from gslb.config.wrong_value import WrongError
 from gslb.fleet import Secret
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
-_LOOK = "write redis://HOST:PORT/DATABASE, rediss://, unix:///PATH or redis+sentinel://HOST,HOST/SERVICE"
-_SENTINEL = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+)(?::\d{1,5})?", re.ASCII)
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_LOOK = (
+    "write redis://HOST:PORT/DATABASE, rediss://, unix:///PATH, redis+sentinel://HOST,HOST/SERVICE "
+    "or redis+cluster://HOST,HOST"
+)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+)(?::(?P<port>\d{1,5}))?", re.ASCII)
 _DATABASE = re.compile(r"/?\d{0,9}", re.ASCII)
 
 
@@ -30,7 +33,7 @@ def parse_redis_url(value: object) -> Secret | None:
     if not colon or scheme not in SCHEMES:
         raise WrongError(f"does not begin with {', '.join(f'{known}://' for known in SCHEMES)}", _LOOK)
     try:
-        complaint = _sentinel_complaint(text) if scheme == "redis+sentinel" else _complaint(text)
+        complaint = _COMPLAINTS.get(scheme, _complaint)(text)
     except ValueError:
         complaint = "is not a URL"
     if complaint:
@@ -65,13 +68,29 @@ def _clients_complaint(text: str, options: str) -> str:
 
 def _sentinel_complaint(text: str) -> str:
     parts = urlsplit(text)
-    hosts = parts.netloc.rpartition("@")[2]
-    if not all(_SENTINEL.fullmatch(host) for host in hosts.split(",")):
+    if not _all_are_hosts(parts.netloc):
         return "has a sentinel that is not a HOST:PORT"
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
         return "does not say which service to ask the sentinels for"
     return "" if _DATABASE.fullmatch(database) else "has a path that does not end in the number of a database"
+
+
+def _cluster_complaint(text: str) -> str:
+    parts = urlsplit(text)
+    if not _all_are_hosts(parts.netloc):
+        return "has a node that is not a HOST:PORT"
+    if parts.path not in ("", "/", "/0") or "db" in parse_qs(parts.query):
+        return "has a database, which a Cluster has not"
+    return _clients_complaint(f"redis://node?{parts.query}", parts.query)
+
+
+def _all_are_hosts(network_location: str) -> bool:
+    hosts = [_HOST.fullmatch(host) for host in network_location.rpartition("@")[2].split(",")]
+    return all(host is not None and 0 < int(host["port"] or 1) < 65536 for host in hosts)
+
+
+_COMPLAINTS = {"redis+sentinel": _sentinel_complaint, "redis+cluster": _cluster_complaint}
 
 
 RedisUrl = Annotated[Secret | None, PlainValidator(parse_redis_url), WithJsonSchema({"type": "string"})]

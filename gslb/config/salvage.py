@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gslb.config.document import KeyPath
-from gslb.config.models import Declared
+from gslb.config.references import Declared
 
 _ROUNDS = 4
 

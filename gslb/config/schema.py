@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from gslb.balancing import METHOD_OPTIONS, BalancingMethod, MethodOptions, part_names
 from gslb.config.balancing import WORDS, BalancingKeyEntry
-from gslb.config.models import CheckTimings, FleetFile
+from gslb.config.check_timings import CheckTimings
+from gslb.config.models import FleetFile
 from gslb.config.values import NAME_PATTERN, SERVICE_PATTERN, ZONE_PATTERN
 from gslb.fleet import SocketAddress
 from gslb.health.checks import CHECKS
@@ -37,6 +38,8 @@ _SHORT_FORMS: dict[str, list[Schema]] = {
     "AccessLogEntry": [{"$ref": "#/$defs/AccessLogFormat"}, {"const": False}, {"type": "null"}],
     "SlowStartEntry": [{"type": ["string", "number"], "examples": ["30s"]}],
     "MirrorEntry": [{"type": "string", "description": "name of a pool"}],
+    "DampingEntry": [{"enum": ["off", False]}],
+    "SpillEntry": [{"type": "number", "exclusiveMinimum": 0}, {"enum": ["off", False]}],
     **{
         name: [{"type": "null"}]
         for name in (
@@ -131,6 +134,7 @@ def _check(definitions: Schema) -> Schema:
     """`type` chooses the options; interval, timeout, rise and fall are common to all."""
     forms = []
     timings = CheckTimings.model_json_schema(ref_template=_DEFINITIONS)
+    definitions.update(timings.pop("$defs"))
     for name, check in CHECKS.items():
         _definition(check.Options, definitions)
         form = copy.deepcopy(definitions.pop(check.Options.__name__))

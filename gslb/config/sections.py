@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from gslb.config.balancing import read_key, read_method
+from gslb.config.capacity import CapacitySection
 from gslb.config.checks import default_edge_check, default_tcp_check, read_check
 from gslb.config.discovery import discoveries, listed_servers
 from gslb.config.document import KeyPath
 from gslb.config.edge_settings import EdgeSection
 from gslb.config.explain import report
 from gslb.config.findings import Findings
-from gslb.config.models import (
-    Declared,
-    FleetFile,
-    GeoSection,
-    PoolEntry,
-    RedisSection,
-    RegionEntry,
-    RouteEntry,
-    ServiceEntry,
-)
+from gslb.config.models import FleetFile, GeoSection, RedisSection, RegionEntry, ServiceEntry
 from gslb.config.name_servers import DnsSection, ZoneEntry
 from gslb.config.policies import read_policies
+from gslb.config.pools import PoolEntry
+from gslb.config.references import Declared
+from gslb.config.routes import RouteEntry
 from gslb.config.salvage import salvage
+from gslb.config.service_pools import pools_of_services
 from gslb.config.sites import EdgeEntry
 from gslb.config.suggest import did_you_mean, remedy
 from gslb.config.values import (
@@ -42,20 +38,18 @@ from gslb.config.wrong_value import WrongError
 from gslb.fleet import (
     Balancing,
     BalancingKey,
+    Bounds,
     DnsSettings,
     Edge,
     EdgeSettings,
     GeoSettings,
     HealthCheck,
-    Listener,
     LocationOverride,
     Pool,
     RedisSettings,
     Region,
     Route,
     Service,
-    SlowStart,
-    SocketAddress,
 )
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,6 +64,7 @@ class Sections:
     geo: GeoSettings = field(default_factory=GeoSettings)
     dns: DnsSettings = field(default_factory=lambda: DnsSettings({}))
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    bounds: Bounds = field(default_factory=Bounds)
     zones: dict[str, ZoneEntry] = field(default_factory=dict)
     checks: dict[str, HealthCheck] = field(default_factory=dict)
     regions: dict[str, Region] = field(default_factory=dict)
@@ -204,6 +199,9 @@ def _read_settings(findings: Findings, root: dict[str, object], sections: Sectio
     edge = _settings(findings, root, "edge", EdgeSection)
     if edge is not None:
         sections.edge = edge.settings()
+    capacity = _settings(findings, root, "capacity", CapacitySection)
+    if capacity is not None:
+        sections.bounds = capacity.bounds()
 
 
 def _read_regions(
@@ -216,7 +214,7 @@ def _read_regions(
         if entry is None:
             _salvage_edges(name, path, data_of_region, sections)
             continue
-        edges = [_edge(name, index, edge) for index, edge in enumerate(entry.edges or ())]
+        edges = [edge.edge(name, index) for index, edge in enumerate(entry.edges or ())]
         sections.edges.extend(((*path, "edges", index), edge) for index, edge in enumerate(edges))
         fallback = of_edges if entry.hostname is None else of_hostnames
         check = sections.checks.get(entry.check) if entry.check is not None else fallback
@@ -235,6 +233,7 @@ def _read_regions(
             entry.hostname,
             entry.probed(),
             MappingProxyType(found),
+            entry.bounds_beside(sections.bounds),
         )
 
 
@@ -246,28 +245,7 @@ def _salvage_edges(name: str, path: KeyPath, data: object, sections: Sections) -
             entry = EdgeEntry.model_validate(edge)
         except ValidationError:
             continue
-        sections.edges.append(((*path, "edges", index), _edge(name, index, entry)))
-
-
-def _edge(region: str, index: int, entry: EdgeEntry) -> Edge:
-    sockets = tuple(SocketAddress(str(address), entry.port) for address in entry.addresses)
-    probe = dict(zip(entry.addresses, sockets, strict=True))
-    for probed, socket in (entry.probe or {}).items():
-        for address in entry.addresses:
-            if probed in ("*", address):
-                probe[address] = socket
-    return Edge(
-        entry.name or f"{region}-{index + 1}",
-        region,
-        tuple(entry.addresses),
-        entry.port,
-        tuple(each.listener() for each in entry.listen)
-        if entry.listen is not None
-        else tuple(map(Listener, sockets)),
-        MappingProxyType(probe),
-        entry.admin,
-        entry.peer,
-    )
+        sections.edges.append(((*path, "edges", index), entry.edge(name, index)))
 
 
 def _read_pools(
@@ -283,26 +261,7 @@ def _read_pools(
         if entry is not None and method is not None and key is not None:
             check = sections.checks.get(entry.check) if entry.check is not None else fallback
             if check is not None:
-                sections.pools[name] = _pool(name, entry, check, method, key)
-
-
-def _pool(name: str, entry: PoolEntry, check: HealthCheck, method: Balancing, key: BalancingKey) -> Pool:
-    return Pool(
-        name,
-        method,
-        check,
-        entry.connections.settings(),
-        entry.queue.settings(),
-        entry.tls.settings() if entry.tls is not None else None,
-        entry.proxy_protocol,
-        key,
-        entry.ejection.settings(),
-        entry.panic,
-        entry.slow_start.settings() if entry.slow_start is not None else SlowStart(),
-        entry.sticky.settings() if entry.sticky is not None else None,
-        entry.concurrency.settings(),
-        entry.spill_over,
-    )
+                sections.pools[name] = entry.pool(name, check, method, key)
 
 
 def _read_routes(findings: Findings, root: dict[str, object], declared: Declared, sections: Sections) -> None:
@@ -317,23 +276,7 @@ def _read_routes(findings: Findings, root: dict[str, object], declared: Declared
         path: KeyPath = ("routes", index)
         entry = validated(findings, path, RouteEntry, route, declared)
         if entry is not None:
-            sections.routes.append((path, _route(entry, sections.edge)))
-
-
-def _route(entry: RouteEntry, edge: EdgeSettings) -> Route:
-    return Route(
-        entry.host,
-        entry.path,
-        entry.pool,
-        frozenset(entry.methods),
-        entry.timeouts.settings(edge.timeouts) if entry.timeouts is not None else None,
-        entry.retries.settings(edge.retries) if entry.retries is not None else None,
-        entry.max_body,
-        entry.rate_limit.settings() if entry.rate_limit is not None else None,
-        entry.priority,
-        entry.hedge.settings() if entry.hedge is not None else None,
-        entry.mirror.settings() if entry.mirror is not None else None,
-    )
+            sections.routes.append((path, entry.route(sections.edge)))
 
 
 def _read_zones(findings: Findings, data: Mapping[str, dict[str, object]], sections: Sections) -> None:
@@ -363,6 +306,9 @@ def _read_services(
         if entry and zone and policies and regions and is_service_name(name):
             ttl, answers = entry.ttl.time_to_live(), entry.answers.answers()
             sections.services[name] = Service(name, zone, regions, policies, ttl, entry.all_down, answers)
+    pools = pools_of_services(sections.services, [route for _, route in sections.routes])
+    for name, service in sections.services.items():
+        sections.services[name] = replace(service, pools=pools[name])
 
 
 def zone_of(name: str, zones: Container[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
@@ -21,7 +22,7 @@ from gslb.config.values import (
     parse_domain_name,
 )
 from gslb.config.wrong_value import WrongError
-from gslb.fleet import Server, ServerMode
+from gslb.fleet import Edge, Listener, Server, ServerMode, SocketAddress
 from gslb.geo.location import IPAddress
 
 HTTPS_PORT = 443
@@ -79,6 +80,27 @@ class EdgeEntry(Entry):
         if any(address != "*" and address not in self.addresses for address in self.probe or ()):
             raise WrongError("`probe` names an address that is not among `addresses`", "make them agree")
         return self
+
+    def edge(self, region: str, index: int) -> Edge:
+        """As everybody else knows it. index: its place in the region's list, from 0."""
+        sockets = tuple(SocketAddress(str(address), self.port) for address in self.addresses)
+        probe = dict(zip(self.addresses, sockets, strict=True))
+        for probed, socket in (self.probe or {}).items():
+            for address in self.addresses:
+                if probed in ("*", address):
+                    probe[address] = socket
+        return Edge(
+            self.name or f"{region}-{index + 1}",
+            region,
+            tuple(self.addresses),
+            self.port,
+            tuple(each.listener() for each in self.listen)
+            if self.listen is not None
+            else tuple(map(Listener, sockets)),
+            MappingProxyType(probe),
+            self.admin,
+            self.peer,
+        )
 
 
 class ServerEntry(Entry):

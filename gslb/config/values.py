@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
@@ -58,6 +58,12 @@ def parse_duration(value: object) -> float:
     if seconds > LONGEST_DURATION:
         raise WrongError("{value} is longer than a day", "a day (24h) is the limit")
     return seconds
+
+
+def parse_pause(value: object) -> float:
+    """Seconds from the same forms, or none at all: 0. Raises WrongError."""
+    no_time = not isinstance(value, bool) and str(value).strip().lower() in ("0", "0.0", "0s", "0ms")
+    return 0.0 if no_time else parse_duration(value)
 
 
 def parse_ttl(value: object) -> int:
@@ -306,6 +312,11 @@ def parse_listen_address(value: object) -> SocketAddress:
     return socket
 
 
+def off(value: object) -> object:
+    """None for `off`, which is a boolean to some."""
+    return None if value is False or value == "off" else value
+
+
 def listed(value: object) -> object:
     """A single value for a list of one, so that `methods: POST` is what it seems."""
     return value if isinstance(value, list | tuple) else [value]
@@ -329,6 +340,7 @@ _WHOLE_SCHEMA = {
 }
 
 Duration = Annotated[float, PlainValidator(parse_duration), _DURATION_SCHEMA]
+Pause = Annotated[float, PlainValidator(parse_pause, json_schema_input_type=Duration | Literal[0])]
 TtlSeconds = Annotated[int, PlainValidator(parse_ttl), WithJsonSchema(_WHOLE_SCHEMA)]
 # To stand behind the bounds: JSON Schema shows only what stands before.
 NUMBER = BeforeValidator(parse_number)

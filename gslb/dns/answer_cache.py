@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address
 from itertools import islice
 from typing import NamedTuple
 
-from gslb.dns.answer_groups import NO_SHARE, Entry, Groups, Outcome, Question, outcome_key
+from gslb.dns.answer_groups import (
+    NO_SHARE,
+    Entry,
+    Groups,
+    Outcome,
+    Question,
+    deeper_key,
+    outcome_key,
+)
 from gslb.dns.authority import Authority
 from gslb.dns.extended_error import NOT_AUTHORITATIVE
 from gslb.dns.lessons import Lessons
@@ -19,6 +27,7 @@ from gslb.dns.query import IN, Query
 from gslb.dns.reply import REFUSED
 from gslb.geo.location import IPAddress
 from gslb.geo.network_map import NetworkMap
+from gslb.policy.base import NOTHING, SHARE, Consults
 from gslb.policy.decision import scope_of
 from gslb.policy.preferences import HEAD, ORDER, Place
 from gslb.policy.share import share_of
@@ -64,6 +73,7 @@ class AnswerCache:
         self.groups: Groups = Groups(
             authority.fleet, before.groups if before is not None and same_places else None
         )
+        self.groups.set_apart(authority.world)
         self.outcomes = Outcomes(authority, self.groups, lessons)
         self.entries: dict[Question, Entry | Packed] = {}
         self.passing: dict[Question, Entry | Packed] = {}
@@ -72,6 +82,8 @@ class AnswerCache:
         self._ranked = 0
         self._ranking = threading.Lock()
         self.hits = 0
+        # Called when questions lead to other groups than before.
+        self.when_regrouped: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     @property
@@ -106,7 +118,27 @@ class AnswerCache:
 
     def use(self, authority: Authority, now: float) -> None:
         """Go on in another world."""
+        apart = self.groups.set_apart(authority.world)
+        if apart:
+            self._regroup(apart)
         self.outcomes.use(authority, now)
+
+    def _regroup(self, services: Collection[str]) -> None:
+        """Lead the questions for `services` to groups of their own."""
+        with self._lock:
+            for passing, kept in ((False, self.entries), (True, self.passing)):
+                of_these = [
+                    (question, entry)
+                    for question, entry in kept.items()
+                    if isinstance(entry, Entry) and entry.service in services
+                ]
+                for question, entry in of_these:
+                    moved = kept[question] = self.groups.moved(question, entry)
+                    if self.lessons is not None:
+                        self.lessons.question(question, moved, passing=passing)
+        self.outcomes.forget_services(services)
+        for forget in self.when_regrouped:
+            forget()
 
     def warm(self, before: AnswerCache, now: float, wanted: Callable[[], bool]) -> None:
         """Find ahead what was asked of the cache that this one follows, as long as it is `wanted`."""
@@ -209,20 +241,37 @@ class AnswerCache:
             share = share_of(address)
         if preferences is None:
             outcome = self._at(outcome_key(group.number, HEAD, 0, share), question, address, now, missed)
+            if outcome.packed is None:
+                return self._deeper(entry, 0, question, address, 0, now, missed)
             return _found(entry, outcome, address, 0)
+        rank = 0
         place, prefix_length = self._place(address)
         for level in (HEAD, ORDER):
             if level == HEAD and preferences.divided:
                 continue
-            rank = preferences.known[level].get(place)
-            if rank is None:
-                rank = preferences.rank(level, place, self.authority.client(address))
+            known = preferences.known[level].get(place)
+            rank = known or preferences.rank(level, place, self.authority.client(address))
             if missed and self.lessons is not None and isinstance(place, int):
                 self.lessons.rank(preferences, level, place, rank)
             outcome = self._at(outcome_key(group.number, level, rank, share), question, address, now, missed)
             if outcome.packed is not None:
-                break
-        return _found(entry, outcome, address, prefix_length)
+                return _found(entry, outcome, address, prefix_length)
+        return self._deeper(entry, rank, question, address, prefix_length, now, missed)
+
+    def _deeper(
+        self,
+        entry: Entry,
+        order: int,
+        question: Question,
+        address: IPAddress,
+        prefix_length: int,
+        now: float,
+        missed: bool,
+    ) -> Found:
+        """An answer that depends on the client's part as well: a region does not take everybody."""
+        key = deeper_key(entry.group.number, order, share_of(address))
+        outcome = self._at(key, question, address, now, missed)
+        return _found(entry, outcome, address, prefix_length, SHARE)
 
     def _at(self, key: int, question: Question, address: IPAddress, now: float, missed: bool) -> Outcome:
         outcome = self.outcomes.find(key, question, None, now)
@@ -247,9 +296,12 @@ class AnswerCache:
         return (id(located.location), id(located.network), id(located.carrier)), located.prefix_length
 
 
-def _found(entry: Entry, outcome: Outcome, address: IPAddress, prefix_length: int) -> Found:
+def _found(
+    entry: Entry, outcome: Outcome, address: IPAddress, prefix_length: int, beyond: Consults = NOTHING
+) -> Found:
+    """beyond: what was consulted beside what the group always does."""
     packed = outcome.packed
     assert packed is not None
     # That nobody can answer holds for every client.
-    scope = 0 if packed.flags & 15 else scope_of(entry.group.consults, address, prefix_length)
+    scope = 0 if packed.flags & 15 else scope_of(entry.group.consults | beyond, address, prefix_length)
     return Found(packed, scope, entry.service)

@@ -13,7 +13,9 @@ from gslb.dns.reply import Reply
 from gslb.fleet import Fleet, Service
 from gslb.policy.base import Client, Consults
 from gslb.policy.decision import service_consults
-from gslb.policy.preferences import FEWEST_PLACES, MOST_PLACES, Preferences
+from gslb.policy.intake import coarse_share
+from gslb.policy.preferences import FEWEST_PLACES, MOST_PLACES, ORDER, Preferences
+from gslb.world import World
 
 Question = tuple[Name, int]
 """A name in lower case and a type, of the class IN."""
@@ -29,6 +31,14 @@ NEVER = float("inf")
 def outcome_key(group: int, level: int, rank: int, share: int) -> int:
     """What an answer depends on beside the world, in 64 bits; the compiled loop has the same."""
     return group << 38 | level << 37 | rank << 13 | share
+
+
+def deeper_key(group: int, order: int, share: int) -> int:
+    """Of an outcome that depends on the client's part as well, when that of its order tells too little.
+
+    order: its rank; 0 where no place is looked at.
+    """
+    return outcome_key(group, ORDER, order, coarse_share(share))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,24 +66,31 @@ class Entry:
 
 
 class Outcome:
-    """The answer to all clients of one key, in the world as it is; `packed` is None where a head does not
-    tell enough, and the order has to be looked at.
+    """The answer to all clients of one key, in the world as it is; `packed` is None where the key does not
+    tell enough: where a head does not, the order has to be looked at, and where that does not, the part that
+    the client is in (see `deeper_key`).
 
-    question, client: of one that it was made for, and can be made for again. looked_at: the regions that it
-    follows from. shrinks_at: the moment (seconds since 1970) from which its TTL is too long. ends: from when
-    on it may not be given any more; earlier than that when the world has changed. ready: what plain Python
-    makes of `packed` when it first repeats it.
+    question, client, service: of one that it was made for, and can be made for again. looked_at: the regions
+    that it follows from. shrinks_at: the moment (seconds since 1970) from which its TTL is too long. ends:
+    from when on it may not be given any more; earlier than that when the world has changed. ready: what plain
+    Python makes of `packed` when it first repeats it.
     """
 
-    __slots__ = ("client", "ends", "looked_at", "packed", "question", "ready", "shrinks_at")
+    __slots__ = ("client", "ends", "looked_at", "packed", "question", "ready", "service", "shrinks_at")
 
     def __init__(
-        self, packed: Packed | None, question: Question, client: Client, looked_at: tuple[str, ...]
+        self,
+        packed: Packed | None,
+        question: Question,
+        client: Client,
+        looked_at: tuple[str, ...],
+        service: str,
     ) -> None:
         self.packed = packed
         self.question = question
         self.client = client
         self.looked_at = looked_at
+        self.service = service
         self.ready: Ready | None = None
         shrinks_at = packed.shrinks_at if packed is not None else None
         self.ends = self.shrinks_at = NEVER if shrinks_at is None else shrinks_at
@@ -92,6 +109,8 @@ class Groups:
             before._preferences_numbers if before is not None else count(1)
         )
         self._groups: dict[Hashable, Group] = {}
+        # Services of which operators have said something have groups of their own, from then on.
+        self.apart: frozenset[str] = frozenset()
         self._preferences: dict[Hashable, Preferences] = {}
         self.by_number: dict[int, Group] = {}
 
@@ -106,14 +125,27 @@ class Groups:
             return None
         name, rtype = question
         service = self._fleet.services[reply.decision.service]
-        key: Hashable = question
         if reply.decided_at == name and not service.hostname_regions(self._fleet.regions):
-            key = (service.policies, service.regions, service.ttl, service.all_down, service.answers, rtype)
+            return Entry(self._find(self._shared_key(service, rtype), service), service.name)
+        return Entry(self._find(question, service, own=True), service.name)
+
+    def moved(self, question: Question, entry: Entry) -> Entry:
+        """What `question` leads to now that its service has been set apart."""
+        if entry.group.keys is not None:
+            return entry
+        service = self._fleet.services[entry.service]
+        return Entry(self._find(self._shared_key(service, question[1]), service), entry.service)
+
+    def _shared_key(self, service: Service, rtype: int) -> Hashable:
+        """What questions of that type for services under their own names share a group by."""
+        return (*_shown(service), rtype, service.name if service.name in self.apart else "")
+
+    def _find(self, key: Hashable, service: Service, *, own: bool = False) -> Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups.setdefault(key, self._group(service, own=key is question))
+            group = self._groups.setdefault(key, self._group(service, own=own))
             self.by_number[group.number] = group
-        return Entry(group, service.name)
+        return group
 
     def forget(self, question: Question, entry: Entry | Packed) -> None:
         """Of a question that is not kept any more: its group, if it has one to itself."""
@@ -146,6 +178,25 @@ class Groups:
         for each in preferences:
             each.most_places = max(FEWEST_PLACES, MOST_PLACES // len(preferences))
 
+    def set_apart(self, world: World) -> frozenset[str]:
+        """The services that need groups of their own from this world on, and did not before it."""
+        said_of = {name for state in world.regions.values() for name in state.overrides}
+        new = frozenset(said_of & self._fleet.services.keys()) - self.apart
+        self.apart |= new
+        return new
+
     def let_go(self) -> None:
         """Of what was before; what was taken over stays."""
         self._before = None
+
+
+def _shown(service: Service) -> tuple[Hashable, ...]:
+    """All of a service that its answers follow from, but for its name."""
+    return (
+        service.policies,
+        service.regions,
+        service.ttl,
+        service.all_down,
+        service.answers,
+        service.pools,
+    )

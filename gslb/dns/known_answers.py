@@ -6,7 +6,14 @@ from collections import Counter, defaultdict
 from ipaddress import IPv4Address, IPv6Address
 
 from gslb.dns.answer_cache import MOST_ENTRIES, MOST_PASSING, AnswerCache
-from gslb.dns.answer_groups import NO_SHARE, Entry, Outcome, Question, outcome_key
+from gslb.dns.answer_groups import (
+    NO_SHARE,
+    Entry,
+    Outcome,
+    Question,
+    deeper_key,
+    outcome_key,
+)
 from gslb.dns.packing import Packed
 from gslb.dns.ready import Ready
 from gslb.dns.served_places import ServedPlaces
@@ -27,15 +34,16 @@ ORDER_BIT, RANK_SHIFT = outcome_key(0, ORDER, 0, 0), 13
 class Known:
     """What a question leads to: `ready` for everybody, or else a group's answers by client.
 
-    base: the key of its outcomes without rank, and without share if they are `shared`. ranks: of places, for
-    that key. orders: the same for keys of the level ORDER, where ranks tell too little. first: where answers
-    with the service's first region are counted.
+    base: the key of its outcomes without rank, and without share if they are `shared`. group: its number.
+    ranks: of places, for that key. orders: the same for keys of the level ORDER, where ranks tell too little.
+    first: where answers with the service's first region are counted.
     """
 
-    __slots__ = ("base", "first", "orders", "ranks", "ready", "shared")
+    __slots__ = ("base", "first", "group", "orders", "ranks", "ready", "shared")
 
     def __init__(self, entry: Entry | Ready, first: int) -> None:
         self.ready: Ready | None = None
+        self.group = 0
         self.base, self.first, self.shared = 0, first, False
         self.ranks: dict[Place, int] | None = None
         self.orders: dict[Place, int] = {}
@@ -44,6 +52,7 @@ class Known:
             return
         group = entry.group
         self.shared = group.consults.share
+        self.group = group.number
         level = HEAD
         if group.preferences is not None:
             self.ranks, self.orders = group.preferences.known
@@ -68,6 +77,7 @@ class KnownAnswers:
         self._kept = 0  # put into `names` since it was empty
         self._places = ServedPlaces(self._fleet)
         self.served = [0] * self._places.size
+        cache.when_regrouped.append(self._forget_everything)
 
     def meet(self, name: bytes, rtype: int) -> Known:
         """What a question leads to; raises KeyError if the cache does not know it.
@@ -129,6 +139,25 @@ class KnownAnswers:
         if isinstance(entry, Packed):
             return Known(Ready(entry, self._fleet), 0)
         return Known(entry, self._places.first[entry.service])
+
+    def deeper(
+        self, known: Known, key: int, vantage: int, version: int, number: int, scope: int, now: float
+    ) -> tuple[Outcome, int]:
+        """A group's answer for a client of whom `key` tells too little, and its scope; raises KeyError if it
+        is not known. number: as for `share`. The answer may have ended by `now`."""
+        outcomes = self._cache.outcomes.kept
+        order = 0
+        if known.ranks is not None:
+            order = known.orders[vantage]
+            outcome = outcomes[key | ORDER_BIT | order << RANK_SHIFT]
+            if outcome.packed is not None or now >= outcome.ends:
+                return outcome, scope
+        share = self.share(version, number)
+        return outcomes[deeper_key(known.group, order, share)], max(scope, SHARE_LENGTHS[version])
+
+    def _forget_everything(self) -> None:
+        self._passing.clear()
+        self._forget_all()
 
     def _forget_all(self) -> None:
         # Shapes hold on to these dictionaries.

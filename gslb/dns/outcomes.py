@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from gslb.dns.answer_groups import SHARE_BITS, Group, Groups, Outcome, Question, outcome_key
+from gslb.dns.answer_groups import NO_SHARE, SHARE_BITS, Group, Groups, Outcome, Question, outcome_key
 from gslb.dns.authority import Authority
 from gslb.dns.lessons import Lessons
 from gslb.dns.packing import pack
@@ -145,6 +145,12 @@ class Outcomes:
                 self._drop([key for key in group.keys if key in self.kept])
                 group.keys.clear()
 
+    def forget_services(self, services: Collection[str]) -> None:
+        """The outcomes that were made for questions for these, which lead elsewhere now: a successor would be
+        made for them again, and no longer be that of the others in the group."""
+        with self._lock:
+            self._drop([key for key, outcome in self.kept.items() if outcome.service in services])
+
     def _following(self, changed: Sequence[str]) -> Iterator[int]:
         """The keys of what follows from any of these regions; some may come twice."""
         for region in (*changed, _EVERY_REGION) if changed else ():
@@ -196,10 +202,12 @@ def _made(authority: Authority, key: int, question: Question, client: Client, no
     name, rtype = question
     reply = authority.reply(name, rtype, IN, client, now)
     assert reply.decision is not None
-    looked_at = reply.decision.looked_at
+    looked_at, parted = reply.decision.looked_at, reply.decision.parted
     by_head = key >> 37 & 1 == HEAD and key >> 13 & 0xFFFFFF
-    packed = None if by_head and len(looked_at) > 1 else pack(reply, name, rtype, IN)
-    return Outcome(packed, question, client, looked_at)
+    for_all_parts = key & SHARE_BITS == NO_SHARE
+    deeper = (by_head and (len(looked_at) > 1 or parted)) or (for_all_parts and parted)
+    packed = None if deeper else pack(reply, name, rtype, IN)
+    return Outcome(packed, question, client, looked_at, reply.decision.service)
 
 
 def _changed_regions(before: Authority, after: Authority) -> list[str]:

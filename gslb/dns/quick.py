@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from gslb.dns.answer_cache import AnswerCache
 from gslb.dns.asker import UNANSWERED_PORTS, Asker
 from gslb.dns.fitting import fitted, is_truncated
-from gslb.dns.known_answers import ORDER_BIT, RANK_SHIFT, SHARE_LENGTHS, KnownAnswers
+from gslb.dns.known_answers import RANK_SHIFT, SHARE_LENGTHS, KnownAnswers
 from gslb.dns.packing import Packed, empty
 from gslb.dns.query import HEADER_LENGTH, TC, read_query
 from gslb.dns.query_shapes import COOKIE_HEAD, TOLD_WITH_SUBNET, TOLD_WITHOUT, Head, Shape, read_shape
@@ -123,7 +123,9 @@ class Quick:
                             scope = prefix_length
                     outcome = outcomes[key | rank << RANK_SHIFT]
                     if outcome.packed is None and now < outcome.ends:
-                        outcome = outcomes[key | ORDER_BIT | known.orders[vantage] << RANK_SHIFT]
+                        outcome, scope = known_answers.deeper(
+                            known, key, vantage, version, number, scope, now
+                        )
                     if now >= outcome.ends:
                         raise KeyError
                     ready = outcome.ready or known_answers.ready(outcome)

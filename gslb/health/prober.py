@@ -12,7 +12,7 @@ import structlog
 from gslb.clock import Clock
 from gslb.fleet import HealthCheck, SocketAddress
 from gslb.health.checks.base import ProbeOutcome
-from gslb.health.verdict import pause_after, step
+from gslb.health.verdict import Seen, pause_after, see
 from gslb.world import Observation
 
 CONCURRENT_PROBES = 256
@@ -53,7 +53,7 @@ class Prober:
         self._random = random or Random()
         self._sleep = sleep
         self._slots = asyncio.Semaphore(CONCURRENT_PROBES)
-        self._observations: dict[str, Observation] = {}
+        self._seen: dict[str, Seen] = {}
         self._loads: dict[str, float] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._running: asyncio.TaskGroup | None = None
@@ -63,7 +63,7 @@ class Prober:
     @property
     def observations(self) -> Mapping[str, Observation]:
         """The latest observation of each target; those not probed yet are missing."""
-        return self._observations
+        return {target: seen.observation for target, seen in self._seen.items()}
 
     @property
     def loads(self) -> Mapping[str, float]:
@@ -82,7 +82,7 @@ class Prober:
         new = {
             name: target
             for name, target in targets.items()
-            if name not in self._targets and name not in self._observations
+            if name not in self._targets and name not in self._seen
         }
         return await self._round(new, deadline)
 
@@ -105,15 +105,11 @@ class Prober:
         for target in before:
             if self._targets.get(target) != before[target] and target in self._watches:
                 self._watches.pop(target).cancel()
-        self._observations = {
-            target: observation
-            for target, observation in self._observations.items()
-            if target in self._targets
-        }
+        self._seen = {target: seen for target, seen in self._seen.items() if target in self._targets}
         self._loads = {target: load for target, load in self._loads.items() if target in self._targets}
         if self._running is not None:
             for target in [name for name in self._targets if name not in self._watches]:
-                known = target in self._observations and target not in before
+                known = target in self._seen and target not in before
                 self._begin(self._running, target, self._spread(target) if known else 0.0)
 
     async def run(self) -> None:
@@ -136,7 +132,8 @@ class Prober:
         return self._random.uniform(0, self._pause(target, self._targets[target][0]))
 
     def _pause(self, target: str, check: HealthCheck) -> float:
-        return pause_after(self._observations.get(target), check)
+        seen = self._seen.get(target)
+        return pause_after(seen.observation if seen is not None else None, check)
 
     def _begin(self, group: asyncio.TaskGroup, target: str, delay: float) -> None:
         self._watches[target] = group.create_task(self._watch(target, delay), name=f"probe {target}")
@@ -155,17 +152,17 @@ class Prober:
             outcome = await self._outcome(target, check, address)
         self.probes += 1
         self.failures += not outcome.ok
-        observation = step(
-            self._observations.get(target),
+        self._seen[target] = seen = see(
+            self._seen.get(target),
             outcome,
             target=target,
             observer=self._observer,
             check=check,
             now=self._clock.now(),
+            monotonic=self._clock.monotonic(),
             epoch=self._epoch,
         )
-        self._observations[target] = observation
-        self._tell("an observation", target, partial(self._on_observation, observation))
+        self._tell("an observation", target, partial(self._on_observation, seen.observation))
         self._take_load(target, outcome.load)
 
     def _take_load(self, target: str, load: float | None) -> None:

@@ -3,12 +3,68 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from math import ceil, floor, log2
 
 from gslb.fleet import HealthCheck
 from gslb.health.checks.base import ProbeOutcome
+from gslb.health.damping import CALM, Flapping, Hold
 from gslb.world import Observation, Verdict
 
-_LATENCY = re.compile(r" in [\d.]+ m?s\b")
+# Of what was measured, and of a hold, but not "after 4 falls in 210 s": that stays the same.
+_VARYING = re.compile(r"(?<!\bfalls) in [\d.]+ m?s\b| for \d+ s more\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one observer has seen of one target; `flapping` it keeps for itself."""
+
+    observation: Observation
+    flapping: Flapping = CALM
+
+
+def see(
+    before: Seen | None,
+    outcome: ProbeOutcome,
+    *,
+    target: str,
+    observer: str,
+    check: HealthCheck,
+    now: float,
+    monotonic: float,
+    epoch: int,
+) -> Seen:
+    """What `observer` knows of `target` after one more outcome: `step`, for one that may be held down.
+
+    now: seconds since 1970, for people. monotonic: the same moment by the clock that never steps.
+    """
+    previous = before.observation if before is not None else None
+    flapping = before.flapping if before is not None else CALM
+    flapping, hold = _damped(previous, flapping, outcome, check, monotonic)
+    observation = step(
+        previous, outcome, target=target, observer=observer, check=check, now=now, epoch=epoch, hold=hold
+    )
+    return Seen(observation, flapping)
+
+
+def _damped(
+    previous: Observation | None, flapping: Flapping, outcome: ProbeOutcome, check: HealthCheck, now: float
+) -> tuple[Flapping, Hold | None]:
+    """The falls after this outcome, and what keeps the target DOWN, or would if it were well."""
+    if previous is None or previous.verdict is Verdict.UNKNOWN:
+        return CALM, None
+    enough = _against(previous, outcome) >= _needed(previous.verdict, check)
+    if previous.verdict is Verdict.UP:
+        if not enough:
+            return flapping, None
+        flapping = flapping.fell(now, check.damping)
+    elif not outcome.ok:
+        flapping = flapping.failed(now)
+    elif enough:
+        flapping = flapping.well(now, check.damping)
+        if flapping.well_since is None:
+            return flapping, None
+    return flapping, flapping.hold(now, check.damping)
 
 
 def step(
@@ -20,11 +76,13 @@ def step(
     check: HealthCheck,
     now: float,
     epoch: int,
+    hold: Hold | None = None,
 ) -> Observation:
     """What `observer` thinks of `target` after one more outcome.
 
     The first outcome decides at once, so that nothing is unknown for longer than it must be; from then on
-    `check.rise` successes or `check.fall` failures in a row flip the verdict.
+    `check.rise` successes or `check.fall` failures in a row flip the verdict. hold: what keeps it DOWN even
+    so, or would once rise is reached.
     """
     told = Verdict.UP if outcome.ok else Verdict.DOWN
     if previous is None or previous.verdict is Verdict.UNKNOWN:
@@ -32,8 +90,9 @@ def step(
     elif previous.verdict is told:
         verdict, consecutive, since = told, max(previous.consecutive, 0) + 1, previous.since
     else:
-        against = max(-previous.consecutive, 0) + 1
-        if against >= _needed(previous.verdict, check):
+        against = _against(previous, outcome)
+        held = previous.verdict is Verdict.DOWN and hold is not None
+        if against >= _needed(previous.verdict, check) and not held:
             verdict, consecutive, since = told, against, now
         else:
             verdict, consecutive, since = previous.verdict, -against, previous.since
@@ -41,11 +100,11 @@ def step(
         target=target,
         observer=observer,
         verdict=verdict,
-        reason=_reason(outcome, verdict, consecutive, check),
+        reason=_reason(outcome, verdict, consecutive, check, hold),
         # To the millisecond, as it travels: every reader must fold the very same moment.
         since=round(since, 3),
         consecutive=consecutive,
-        flip_in=_flip_in(verdict, consecutive, check),
+        flip_in=_flip_in(verdict, consecutive, check, hold),
         epoch=epoch,
         sequence=1 if previous is None else previous.sequence + 1,
     )
@@ -53,8 +112,10 @@ def step(
 
 def pause_after(observation: Observation | None, check: HealthCheck) -> float:
     """Seconds from one probe to the next, jitter aside: fewer while nothing is known, or what is known in
-    doubt."""
-    in_doubt = observation is None or observation.verdict is Verdict.UNKNOWN or observation.consecutive < 0
+    doubt. That a target is held down is no doubt: no probe could end it sooner."""
+    if observation is None or observation.verdict is Verdict.UNKNOWN:
+        return _confirming(check)
+    in_doubt = 0 < -observation.consecutive < _needed(observation.verdict, check)
     return _confirming(check) if in_doubt else check.interval
 
 
@@ -76,7 +137,14 @@ def is_news(previous: Observation | None, current: Observation) -> bool:
 
 def reason_class(reason: str) -> str:
     """The reason without what varies from probe to probe: `200 in 12 ms` becomes `200`."""
-    return _LATENCY.sub("", reason)
+    return _VARYING.sub("", reason)
+
+
+def _against(previous: Observation, outcome: ProbeOutcome) -> int:
+    """Outcomes in a row, with this one, that speak against the verdict."""
+    if outcome.ok == (previous.verdict is Verdict.UP):
+        return 0
+    return max(-previous.consecutive, 0) + 1
 
 
 def _needed(verdict: Verdict, check: HealthCheck) -> int:
@@ -89,16 +157,31 @@ def _confirming(check: HealthCheck) -> float:
     return check.interval if check.fast_interval is None else check.fast_interval
 
 
-def _flip_in(verdict: Verdict, consecutive: int, check: HealthCheck) -> float:
+def _flip_in(verdict: Verdict, consecutive: int, check: HealthCheck, hold: Hold | None) -> float:
     """Seconds until `verdict` could end at the earliest: the first outcome against it comes at the usual
     time, those that confirm it follow faster. Jitter, which evens out, is not counted."""
     lacking = _needed(verdict, check) - max(-consecutive, 0)
     confirming = _confirming(check)
-    return lacking * confirming if consecutive < 0 else check.interval + (lacking - 1) * confirming
+    if consecutive < 0 < lacking:
+        seconds = lacking * confirming
+    else:
+        seconds = check.interval + max(0, lacking - 1) * confirming
+    return seconds if hold is None or verdict is Verdict.UP else max(seconds, _in_steps(hold.rest, check))
 
 
-def _reason(outcome: ProbeOutcome, verdict: Verdict, consecutive: int, check: HealthCheck) -> str:
+def _in_steps(rest: float, check: HealthCheck) -> float:
+    """No more than `rest`, but the same for many probes, so that it is not news each time: intervals, one,
+    two, four and so on."""
+    return check.interval * 2.0 ** floor(log2(rest / check.interval)) if rest > check.interval else 0.0
+
+
+def _reason(
+    outcome: ProbeOutcome, verdict: Verdict, consecutive: int, check: HealthCheck, hold: Hold | None
+) -> str:
     if consecutive > 0:
         return outcome.reason
-    kind = "success" if outcome.ok else "failure"
-    return f"{outcome.reason} ({kind} {-consecutive} of {_needed(verdict, check)})"
+    if -consecutive < _needed(verdict, check) or hold is None:
+        kind = "success" if outcome.ok else "failure"
+        return f"{outcome.reason} ({kind} {-consecutive} of {_needed(verdict, check)})"
+    falls = f"{hold.falls} falls in {round(hold.within)} s" if hold.falls > 1 else "1 fall"
+    return f"{outcome.reason}; held down for {ceil(hold.rest)} s more after {falls}"

@@ -68,12 +68,12 @@ def contents(
         if version not in candidates.held:
             continue
         held = candidates.addresses[version]
-        groups = _alive(held, eligible, states, service.answers.regions)
+        groups = _alive(service, held, eligible, states)
         # Only when the answer is full of live regions, those behind them wait in vain.
         if len(groups) < service.answers.regions:
             holding = [Answering(name, held[name]) for name in ranked if name in held]
             settled = settled and len(groups) == len(holding)
-            groups = groups or _when_none_is_alive(service, holding, states)
+            groups = groups or _when_none_is_alive(service, holding, eligible, states)
         if service.answers.rotate:
             groups = _rotated(groups, share)
         most = service.answers.addresses
@@ -84,25 +84,34 @@ def contents(
 
 
 def _alive(
+    service: Service,
     held: Mapping[str, tuple[IPAddress, ...]],
     eligible: Sequence[str],
     states: Mapping[str, RegionState],
-    wanted: int,
 ) -> list[Answering]:
-    """The first `wanted` eligible regions with live addresses among those `held`, as far as there are any."""
+    """The first eligible regions with live addresses among those `held`, as many as an answer is to have."""
     alive: list[Answering] = []
     for name in eligible:
         addresses = held.get(name)
-        if addresses and (live := _live(addresses, states[name])):
+        if addresses and (live := _live(addresses, states[name], service)):
             alive.append(Answering(name, live))
-            if len(alive) == wanted:
+            if len(alive) == service.answers.regions:
                 break
     return alive
 
 
-def _live(addresses: tuple[IPAddress, ...], state: RegionState) -> tuple[IPAddress, ...]:
+def is_taken_out(state: RegionState, service: Service) -> bool:
+    """Whether an operator wants no new clients of the service in the region."""
+    override = state.deciding_override(service.name)
+    if override is not None and override.kind is not OverrideKind.HOLD:
+        return override.kind is not OverrideKind.FORCED_UP
+    return state.weight(service.name) == 0.0
+
+
+def _live(addresses: tuple[IPAddress, ...], state: RegionState, service: Service) -> tuple[IPAddress, ...]:
     """Those not known to be down; of a region that is forced up, all."""
-    if state.override is not None and state.override.kind is OverrideKind.FORCED_UP:
+    override = state.deciding_override(service.name)
+    if override is not None and override.kind is OverrideKind.FORCED_UP:
         return addresses
     down = {address for address, target in state.targets.items() if target.verdict is Verdict.DOWN}
     if not down:
@@ -111,19 +120,21 @@ def _live(addresses: tuple[IPAddress, ...], state: RegionState) -> tuple[IPAddre
 
 
 def _when_none_is_alive(
-    service: Service, holding: Sequence[Answering], states: Mapping[str, RegionState]
+    service: Service,
+    holding: Sequence[Answering],
+    eligible: Sequence[str],
+    states: Mapping[str, RegionState],
 ) -> list[Answering]:
     """Who answers for an IP version of which no eligible region has a live address: some region must.
 
     The best eligible one, or the best; or, when the whole service is down and that means all are
     eligible, as many as ever, but for those that an operator took out.
     """
-    eligible = [each for each in holding if states[each.region].eligible]
-    if eligible:
-        return eligible[:1]
-    nobody = not any(states[name].eligible for name in service.regions)
-    if nobody and service.all_down is AllDown.ANSWER_ALL:
-        standing = [each for each in holding if states[each.region].override is None]
+    may = [each for each in holding if each.region in eligible]
+    if may:
+        return may[:1]
+    if not eligible and service.all_down is AllDown.ANSWER_ALL:
+        standing = [each for each in holding if not is_taken_out(states[each.region], service)]
         if standing:
             return standing[: service.answers.regions]
     return list(holding[:1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple, overload
 
@@ -28,20 +28,23 @@ _name = attrgetter("name")
 
 
 class Standing(NamedTuple):
-    """How candidates stand in one world. states: of every one. ineligible: those that are not eligible."""
+    """How candidates stand for a service in one world. states: of every one. ineligible: those that are not
+    eligible. choosy: those of the others that do not take everybody."""
 
     states: Mapping[str, RegionState]
     ineligible: frozenset[str]
+    choosy: frozenset[str]
 
 
 class Candidates(Sequence[Region]):
     """A service's regions, in its order; equal only to itself, so that it may be a key.
 
     names: theirs. held: the IP versions that any of them has an address of. addresses: by version and
-    region, of all regions of the fleet that have any.
+    region, of all regions of the fleet that have any. spill: whether any of them gives clients away when it
+    is full.
     """
 
-    __slots__ = ("_regions", "addresses", "held", "names", "only_hostnames", "versions")
+    __slots__ = ("_regions", "addresses", "held", "names", "only_hostnames", "spill", "versions")
 
     def __init__(self, regions: Sequence[Region], addresses: _Addresses | None = None) -> None:
         self._regions = tuple(regions)
@@ -50,6 +53,7 @@ class Candidates(Sequence[Region]):
         self.held = frozenset(
             version for version in IP_VERSIONS if not self.addresses[version].keys().isdisjoint(self.names)
         )
+        self.spill = any(region.bounds.spill is not None for region in self._regions)
         self.only_hostnames = all(region.hostname is not None for region in self._regions)
         self.versions = _BOTH if self.only_hostnames else self.held
 
@@ -112,23 +116,49 @@ def candidates_of(fleet: Fleet, service: Service) -> Candidates:
     return of_fleet.find(service.regions)
 
 
-_latest: tuple[Mapping[str, RegionState], dict[Candidates, Standing]] = {}, {}
+class _OfWorld:
+    """How candidates stand in one world. Services for which nobody has said anything share what is found."""
+
+    __slots__ = ("_apart", "known", "regions")
+
+    def __init__(self, regions: Mapping[str, RegionState]) -> None:
+        self.regions = regions
+        self._apart = frozenset(name for state in regions.values() for name in state.overrides)
+        self.known: dict[Hashable, Standing] = {}
+
+    def find(self, candidates: Candidates, service: Service, world: World) -> Standing:
+        told = service.name if service.name in self._apart else ""
+        key = (candidates, service.pools, told)
+        standing = self.known.get(key)
+        if standing is None:
+            if len(self.known) >= MOST_STANDINGS:
+                self.known.clear()
+            standing = self.known[key] = _standing(candidates, service, world)
+        return standing
 
 
-def standing_of(candidates: Candidates, world: World) -> Standing:
-    """How `candidates` stand in `world`; remembered for one world only, the latest that was asked about."""
+_latest = _OfWorld({})
+
+
+def standing_of(candidates: Candidates, service: Service, world: World) -> Standing:
+    """How `candidates` stand for a service in `world`; remembered for one world only, the latest that was
+    asked about."""
     global _latest
-    regions, known = _latest
-    if regions is not world.regions or len(known) >= MOST_STANDINGS:
-        _latest = regions, known = world.regions, {}
-    standing = known.get(candidates)
-    if standing is None:
-        names = candidates.names
-        heard_of = regions.keys() >= set(names)
-        states = regions if heard_of else {name: world.region(name) for name in names}
-        ineligible = frozenset([name for name in names if not states[name].eligible])
-        standing = known[candidates] = Standing(states, ineligible)
-    return standing
+    latest = _latest
+    if latest.regions is not world.regions:
+        _latest = latest = _OfWorld(world.regions)
+    return latest.find(candidates, service, world)
+
+
+def _standing(candidates: Candidates, service: Service, world: World) -> Standing:
+    names = candidates.names
+    heard_of = world.regions.keys() >= set(names)
+    states = world.regions if heard_of else {name: world.region(name) for name in names}
+    eligible = [name for name in names if states[name].eligible_for(service.name, service.pools)]
+    choosy = [
+        name for name in eligible if not states[name].intake.whole or states[name].weight(service.name) < 1.0
+    ]
+    return Standing(states, frozenset(names).difference(eligible), frozenset(choosy))
 
 
 def _addresses(regions: Iterable[Region]) -> _Addresses:

@@ -8,12 +8,13 @@ from itertools import chain
 
 from gslb.fleet import AllDown, Fleet, Service
 from gslb.geo.location import IPAddress
-from gslb.policy.answering import Answering, Contents, contents
+from gslb.policy.answering import Answering, Contents, contents, is_taken_out
 from gslb.policy.base import NOTHING, SHARE, Client, Consults, Ranking
 from gslb.policy.candidates import IP_VERSIONS, candidates_of, standing_of
+from gslb.policy.intake import Passed, part_of, reluctance, walk
 from gslb.policy.reasons import Grounds, RankedRegion
 from gslb.policy.share import share_prefix_length
-from gslb.world import RegionState, World
+from gslb.world import RegionState, Verdict, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Decision:
     alias: the hostname that is answered instead, as a CNAME, when the chosen region is somebody else's.
     healthy: whether any region was eligible. ttl: seconds.
     looked_at: the regions whose states the answer follows from; no change of another's could alter it.
-    consulted: what of the client was looked at.
+    parted: whether one of these does not take everybody, so that clients are told apart by their parts, and
+    by how much they lose elsewhere. consulted: what of the client was looked at.
     scope: prefix length of the client networks that surely get this same decision (RFC 7871 7.2.1).
     shrinks_at: the moment (seconds since 1970) from which `ttl` would have to be smaller, None if never.
     grounds: what all this follows from. Sentences are made of them each time they are read; decisions are
@@ -48,6 +50,7 @@ class Decision:
     alias: str | None
     healthy: bool
     looked_at: tuple[str, ...]
+    parted: bool
     ttl: int
     shrinks_at: float | None
     consulted: Consults
@@ -118,7 +121,8 @@ def scope_of(consulted: Consults, address: IPAddress, located_prefix_length: int
 def decide(fleet: Fleet, service: Service, client: Client, world: World, now: float) -> Decision:
     """Decide for one client; pure. `now` (seconds since 1970) serves TTLs and sentences only."""
     candidates = candidates_of(fleet, service)
-    states, ineligible = standing_of(candidates, world)
+    states, ineligible, choosy = standing_of(candidates, service, world)
+    consulted = service_consults(service)
     rankings = rankings_of(fleet, service, client)
     order = preferred = eligible = composed(service.regions, rankings)
     if ineligible:
@@ -126,13 +130,28 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
         if eligible:
             order = (*eligible, *[name for name in preferred if name in ineligible])
         else:
-            order = _when_none_is_eligible(service.all_down, preferred, states)
+            order = _when_none_is_eligible(service, preferred, states)
+    passed: tuple[Passed, ...] = ()
+    if choosy:
+        home = preferred[0]
+        eligible, passed = walk(
+            service,
+            eligible,
+            home,
+            states,
+            part_of(client.share),
+            # Who is served without a look at his place is not asked how far he would have to go.
+            lambda: reluctance(client, candidates, home) if consulted.location else 0,
+        )
+        order = (*eligible, *[name for name in preferred if name in ineligible])
     servfail = not order or (not eligible and service.all_down is AllDown.SERVFAIL)
     chosen = None if servfail else order[0]
     answer = Contents() if servfail else contents(fleet, service, order, eligible, states, client.share)
-    looked_at = _looked_at(preferred, chosen, answer)
+    looked_at = _looked_at(preferred, chosen, answer, [each.region for each in passed])
     ttl, shrinks_at = _time_to_live(service, looked_at, states, now)
-    consulted = service_consults(service)
+    parted = not choosy.isdisjoint(looked_at)
+    if parted:
+        consulted |= SHARE
     return Decision(
         service=service.name,
         client=client,
@@ -144,11 +163,12 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
         alias=answer.alias,
         healthy=bool(eligible),
         looked_at=tuple(looked_at),
+        parted=parted,
         ttl=ttl,
         shrinks_at=shrinks_at,
         consulted=consulted,
         scope=scope_of(consulted, client.address, client.located.prefix_length),
-        grounds=Grounds(service, rankings, states, now),
+        grounds=Grounds(service, rankings, states, now, dict(passed)),
     )
 
 
@@ -177,27 +197,38 @@ def composed(names: Sequence[str], rankings: Sequence[Ranking]) -> tuple[str, ..
 
 
 def _when_none_is_eligible(
-    choice: AllDown, order: tuple[str, ...], states: Mapping[str, RegionState]
+    service: Service, order: tuple[str, ...], states: Mapping[str, RegionState]
 ) -> tuple[str, ...]:
     """The order in which the regions are taken then; for SERVFAIL none is.
 
-    An operator's drain or force-down outlives an outage: such a region is taken only when there is no other.
+    An operator's word outlives an outage: a region that was taken out is taken only when there is no other.
+    One that lacks servers comes before one that is not there at all.
     """
-    if choice is AllDown.LAST_KNOWN:
-        return tuple(sorted(order, key=lambda name: (states[name].override is not None, -states[name].since)))
-    if choice is AllDown.ANSWER_ALL:
-        return tuple(sorted(order, key=lambda name: states[name].override is not None))
-    return order
+    if service.all_down is AllDown.SERVFAIL:
+        return order
+    last_known = service.all_down is AllDown.LAST_KNOWN
+
+    def misery(name: str) -> tuple[bool, bool, float]:
+        state = states[name]
+        gone = state.verdict is Verdict.DOWN
+        return is_taken_out(state, service), gone, -state.since if last_known else 0.0
+
+    return tuple(sorted(order, key=misery))
 
 
-def _looked_at(order: Sequence[str], chosen: str | None, answer: Contents) -> Sequence[str]:
+def _looked_at(
+    order: Sequence[str], chosen: str | None, answer: Contents, passed: Sequence[str]
+) -> Sequence[str]:
     """The regions of which a change could alter the answer.
 
-    Those that answer and those that the policies prefer to one of them; all, unless the answer is settled.
+    Those that answer and those that the policies prefer to one of them; all, unless the answer is settled and
+    none answers that was passed over, for want of another.
     """
     if chosen is None or not answer.settled:
         return order
     answering = {each.region for groups in answer.by_version.values() for each in groups} or {chosen}
+    if not answering.isdisjoint(passed):
+        return order
     return order[: 1 + max(order.index(name) for name in answering)]
 
 
@@ -205,9 +236,15 @@ def _time_to_live(
     service: Service, looked_at: Collection[str], states: Mapping[str, RegionState], now: float
 ) -> tuple[int, float | None]:
     """The TTL, and when it would have to be smaller: no longer than until a change could alter the answer."""
-    overrides = [override for name in looked_at if (override := states[name].override) is not None]
-    ends = [override.until for override in overrides if override.until is not None]
-    flips = [states[name].flip_in for name in looked_at if states[name].override is None]
+    ends = [
+        override.until
+        for name in looked_at
+        for override in (states[name].override, states[name].overrides.get(service.name))
+        if override is not None and override.until is not None
+    ]
+    flips = [
+        states[name].flip_in for name in looked_at if states[name].deciding_override(service.name) is None
+    ]
     flips.extend(end - now for end in ends)
     bounds = service.ttl
     ttl = min([bounds.wanted, bounds.maximum, *(int(flip) for flip in flips)])

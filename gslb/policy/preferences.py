@@ -10,7 +10,9 @@ from itertools import count
 
 from gslb.fleet import Fleet, Service
 from gslb.policy.base import Client
+from gslb.policy.candidates import candidates_of
 from gslb.policy.decision import composed, rankings_of
+from gslb.policy.intake import reluctance
 
 Place = Hashable
 """What tells apart the places that clients are at: a vantage of the network map, or objects by identity."""
@@ -35,7 +37,8 @@ class Preferences:
     A head is the number (from 1) of the region that comes first, and as long as nobody looks at another, it
     is all that an answer depends on. An order is the number of the whole order. Where a policy goes by the
     client's share, a place tells no order; then there is no head, and the number stands for what the
-    policies that go by places make of it, which together with the share is enough.
+    policies that go by places make of it, which together with the share is enough. Where regions give clients
+    away when they are full, orders tell apart as well how much a place loses by that.
     """
 
     def __init__(self, number: int, fleet: Fleet, service: Service) -> None:
@@ -80,8 +83,10 @@ class Preferences:
             heads.clear()
             orders.clear()
         rankings = rankings_of(self._fleet, self._service, client)
+        candidates = candidates_of(self._fleet, self._service)
         if self.divided:
-            told: list[Hashable] = []
+            # What a place loses depends on the region that its share likes best.
+            told: list[Hashable] = [place] if candidates.spill else []
             for policy, ranking in zip(self._service.policies, rankings, strict=True):
                 if policy.consults.location:
                     # What goes by both at once can only be told by the place itself.
@@ -94,7 +99,8 @@ class Preferences:
             return head, 0
         # As short as can be: for every place there may be an order of its own, and they are never forgotten,
         # because answers are kept under their numbers. There are not more of them than places in a database.
-        told_short = array("H", map(self._heads.__getitem__, order)).tobytes()
+        loses = reluctance(client, candidates, order[0])
+        told_short = array("H", (*map(self._heads.__getitem__, order), loses)).tobytes()
         orders[place] = number = self._numbered(told_short, client)
         self._below[head][number] = None
         return head, number

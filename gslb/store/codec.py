@@ -12,13 +12,9 @@ import re
 from gslb.clock import iso, parse_iso
 from gslb.world import (
     Observation,
-    Override,
-    OverrideKind,
     PoolReport,
-    RegionState,
     Report,
     ServiceReport,
-    TargetState,
     Verdict,
 )
 
@@ -45,7 +41,7 @@ def encode_observation(observation: Observation) -> Fields:
         "reason": observation.reason,
         "since": iso(observation.since),
         "consecutive": str(observation.consecutive),
-        "flip_in": _number(observation.flip_in),
+        "flip_in": number(observation.flip_in),
         "epoch": str(observation.epoch),
         "sequence": str(observation.sequence),
     }
@@ -61,10 +57,10 @@ def decode_observation(raw: Fields) -> Observation | None:
             verdict=Verdict(fields["state"]),
             reason=fields["reason"],
             since=moment(fields["since"]),
-            consecutive=_whole(fields["consecutive"]),
-            flip_in=_finite(fields["flip_in"]),
-            epoch=_whole(fields["epoch"]),
-            sequence=_whole(fields["sequence"]),
+            consecutive=whole(fields["consecutive"]),
+            flip_in=finite(fields["flip_in"]),
+            epoch=whole(fields["epoch"]),
+            sequence=whole(fields["sequence"]),
         )
     except (KeyError, ValueError, OverflowError):
         return None
@@ -78,16 +74,16 @@ def encode_report(report: Report) -> Fields:
         "region": report.region,
         "edge": report.edge,
         "at": iso(report.at),
-        "requests_per_second": _number(report.requests_per_second),
+        "requests_per_second": number(report.requests_per_second),
         "in_flight": str(report.in_flight),
-        "error_rate": _number(report.error_rate),
+        "error_rate": number(report.error_rate),
         "epoch": str(report.epoch),
         "sequence": str(report.sequence),
     }
     if report.capacity is not None:
-        fields["capacity"] = _number(report.capacity)
+        fields["capacity"] = number(report.capacity)
     if report.utilisation is not None:
-        fields["utilisation"] = _number(report.utilisation)
+        fields["utilisation"] = number(report.utilisation)
     for service in report.services:
         fields[_SERVICE + service.service] = _service_text(service)
     for pool in report.pools:
@@ -103,107 +99,20 @@ def decode_report(raw: Fields) -> Report | None:
             region=fields["region"],
             edge=fields["edge"],
             at=moment(fields["at"]),
-            requests_per_second=_finite(fields["requests_per_second"]),
-            in_flight=_whole(fields["in_flight"]),
-            error_rate=_finite(fields["error_rate"]),
-            capacity=_finite(fields["capacity"]) if "capacity" in fields else None,
-            utilisation=_finite(fields["utilisation"]) if "utilisation" in fields else None,
+            requests_per_second=finite(fields["requests_per_second"]),
+            in_flight=whole(fields["in_flight"]),
+            error_rate=finite(fields["error_rate"]),
+            capacity=finite(fields["capacity"]) if "capacity" in fields else None,
+            utilisation=finite(fields["utilisation"]) if "utilisation" in fields else None,
             pools=tuple(_pool(name, value) for name, value in fields.items() if name.startswith(_POOL)),
             services=tuple(
                 _service(name, value) for name, value in fields.items() if name.startswith(_SERVICE)
             ),
-            epoch=_whole(fields["epoch"]),
-            sequence=_whole(fields["sequence"]),
+            epoch=whole(fields["epoch"]),
+            sequence=whole(fields["sequence"]),
         )
     except (KeyError, ValueError, OverflowError):
         return None
-
-
-def encode_override(override: Override) -> Fields:
-    """`region eu-west, kind drain, by ana@desk, reason "new cables", since ..., until ...`"""
-    fields = {
-        "region": override.region,
-        "kind": override.kind.value,
-        "by": override.by,
-        "reason": override.reason,
-        "since": iso(override.since),
-    }
-    if override.until is not None:
-        fields["until"] = iso(override.until)
-    return fields
-
-
-def decode_override(raw: Fields) -> Override | None:
-    """The inverse of encode_override; None for what cannot be read."""
-    try:
-        fields = sensible(raw)
-        return Override(
-            region=fields["region"],
-            kind=OverrideKind(fields["kind"]),
-            by=fields["by"],
-            reason=fields["reason"],
-            since=moment(fields["since"]),
-            until=moment(fields["until"]) if "until" in fields else None,
-        )
-    except (KeyError, ValueError, OverflowError):
-        return None
-
-
-def encode_region_state(state: RegionState, concluded_by: str) -> Fields:
-    """A verdict for people: the state and why, each address by itself, and an override beside it."""
-    fields = {
-        "region": state.region,
-        "state": state.verdict.value,
-        "eligible": "yes" if state.eligible else "no",
-        "reason": state.reason,
-        "since": iso(state.since),
-        "flip_in": _number(state.flip_in),
-        "concluded_by": concluded_by,
-    }
-    for address, target in state.targets.items():
-        fields[f"address:{address}"] = f"{target.verdict.value} since {iso(target.since)}, {target.reason}"
-    if state.override is not None:
-        fields.update({f"override:{name}": text for name, text in encode_override(state.override).items()})
-    return fields
-
-
-def decode_region_state(raw: Fields) -> RegionState | None:
-    """The inverse of encode_region_state but for single observations, which it does not carry."""
-    try:
-        fields = sensible(raw)
-        override = None
-        if "override:kind" in fields:
-            override = decode_override(
-                {
-                    name.removeprefix("override:"): text
-                    for name, text in fields.items()
-                    if name.startswith("override:")
-                }
-            )
-            if override is None:
-                return None
-        targets = {}
-        for name, text in fields.items():
-            if name.startswith("address:"):
-                address = name.removeprefix("address:")
-                targets[address] = _target(f"{fields['region']}/{address}", text)
-        return RegionState(
-            region=fields["region"],
-            verdict=Verdict(fields["state"]),
-            since=moment(fields["since"]),
-            reason=fields["reason"],
-            flip_in=_finite(fields["flip_in"]),
-            override=override,
-            targets=targets,
-        )
-    except (KeyError, ValueError, OverflowError):
-        return None
-
-
-def _target(target: str, text: str) -> TargetState:
-    state, rest = text.split(" since ", 1)
-    since, reason = rest.split(", ", 1)
-    return TargetState(target, Verdict(state), moment(since), reason, 0.0)
 
 
 def _pool(name: str, value: str) -> PoolReport:
@@ -216,12 +125,12 @@ def _pool(name: str, value: str) -> PoolReport:
 def _service_text(service: ServiceReport) -> str:
     text = (
         f"{service.healthy} of {service.servers} healthy, {service.in_flight} in flight, "
-        f"{_number(service.requests_per_second)} requests/s, {_number(service.error_rate)} errors"
+        f"{number(service.requests_per_second)} requests/s, {number(service.error_rate)} errors"
     )
     if service.p50 is not None and service.p99 is not None:
-        text += f", p50 {_number(service.p50 * 1000)} ms, p99 {_number(service.p99 * 1000)} ms"
+        text += f", p50 {number(service.p50 * 1000)} ms, p99 {number(service.p99 * 1000)} ms"
     if service.capacity is not None and service.utilisation is not None:
-        text += f", capacity {_number(service.capacity)}/s, utilisation {_number(service.utilisation)}"
+        text += f", capacity {number(service.capacity)}/s, utilisation {number(service.utilisation)}"
     return text
 
 
@@ -231,7 +140,7 @@ def _service(name: str, value: str) -> ServiceReport:
         raise ValueError(value)
     healthy, servers, in_flight = (int(match[place]) for place in (1, 2, 3))
     rate, errors, p50, p99, capacity, utilisation = (
-        None if match[place] is None else _finite(match[place]) for place in range(4, 10)
+        None if match[place] is None else finite(match[place]) for place in range(4, 10)
     )
     assert rate is not None
     assert errors is not None
@@ -247,6 +156,14 @@ def _service(name: str, value: str) -> ServiceReport:
         capacity,
         utilisation,
     )
+
+
+def share(text: str) -> float:
+    """Of a whole, 0 to 1; raises ValueError for what is neither."""
+    value = finite(text)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(text)
+    return value
 
 
 def sensible(fields: Fields) -> Fields:
@@ -266,20 +183,22 @@ def moment(text: str) -> float:
     return moment
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
     """Within 64 bits: what is greater did not come from us and would not fit elsewhere either."""
-    number = int(text)
-    if abs(number) >= 1 << 53:
+    value = int(text)
+    if abs(value) >= 1 << 53:
         raise ValueError(text)
-    return number
+    return value
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
+def finite(text: str) -> float:
+    """Raises ValueError for what is no number, or none to reckon with."""
+    value = float(text)
+    if not math.isfinite(value):
         raise ValueError(text)
-    return number
+    return value
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """To three decimals."""
     return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis.asyncio as redis
+from redis.asyncio.connection import ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -17,9 +18,11 @@ from redis.exceptions import RedisError
 
 from gslb.errors import StoreError
 from gslb.fleet import RedisSettings, SocketAddress
+from gslb.store.cluster import Nodes, OwnersConnection
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
-"""Schemes a URL may have; the last is redis+sentinel://[user:password@]host:port,host:port/service[/db]."""
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+"""Schemes a URL may have; the last are redis+sentinel://[user:password@]host:port,host:port/service[/db] and
+redis+cluster://[user:password@]host:port,host:port."""
 
 UNREACHABLE = (RedisError, OSError, TimeoutError, EOFError)
 """What the client raises when Redis is away, or answers with an error."""
@@ -67,6 +70,8 @@ def connect(settings: RedisSettings) -> redis.Redis:
     try:
         if scheme == "redis+sentinel":
             return _through_sentinel(url, options)
+        if scheme == "redis+cluster":
+            return _through_cluster(url, options)
         client: redis.Redis = redis.Redis.from_url(url, **options)
         return client
     except _UrlError as error:
@@ -105,7 +110,7 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    sentinels = [_sentinel(host) for host in hosts.split(",")]
+    sentinels = [_address(host, "a sentinel's", 26379) for host in hosts.split(",")]
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
         raise _UrlError("the sentinels' service is missing: redis+sentinel://host:port,host:port/service")
@@ -122,8 +127,24 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
     return master
 
 
-def _sentinel(text: str) -> SocketAddress:
+def _through_cluster(url: str, options: dict[str, Any]) -> redis.Redis:
+    """Asks the nodes of a Cluster at every new connection which of them has our keys."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    seeds = [_address(host, "a node's", 6379) for host in hosts.split(",")]
+    options = {**options, **parse_url(f"redis://{login}{at}cluster/?{parts.query}")}
+    if parts.path.strip("/") not in ("", "0") or options.pop("db", 0):
+        raise _UrlError("a Cluster has no databases: redis+cluster://host:port,host:port")
+    del options["host"]
+    pool = ConnectionPool(connection_class=OwnersConnection, **options)
+    # By now without what is the pool's alone, such as the most connections.
+    of_all = dict(pool.connection_kwargs)
+    pool.connection_kwargs["nodes"] = Nodes(seeds, options["socket_connect_timeout"], of_all)
+    return redis.Redis.from_pool(pool)
+
+
+def _address(text: str, whose: str, default_port: int) -> SocketAddress:
     match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>\d+))?|(?P<host>[^:\[\]]+)(?::(?P<port>\d+))?", text)
     if match is None:
-        raise _UrlError("one of the hosts is not a sentinel's host:port")
-    return SocketAddress(match["v6"] or match["host"], int(match["p6"] or match["port"] or 26379))
+        raise _UrlError(f"one of the hosts is not {whose} host:port")
+    return SocketAddress(match["v6"] or match["host"], int(match["p6"] or match["port"] or default_port))

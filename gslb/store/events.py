@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from gslb.clock import iso
 from gslb.store import keys
-from gslb.store.codec import Fields
+from gslb.store.codec import Fields, number
 from gslb.store.commands import Argument, run
 
 
@@ -17,16 +17,35 @@ from gslb.store.commands import Argument, run
 class Event:
     """at: seconds since 1970.
 
-    kind: verdict, override, override_cleared, server, server_cleared, observer_joined, observer_left.
+    kind: verdict, override, override_cleared, server, server_cleared, observer_joined, observer_left, intake,
+    store_emptied. region, service: what it is about, as far as it is. state: of a verdict, or an override's
+    kind. until, weight: an override's.
     """
 
     at: float
     kind: str
     text: str
     region: str = ""
+    service: str = ""
+    state: str = ""
+    until: float | None = None
+    weight: float | None = None
 
     def fields(self) -> Fields:
-        return {"at": iso(self.at), "kind": self.kind, "region": self.region, "text": self.text}
+        fields = {
+            "at": iso(self.at),
+            "kind": self.kind,
+            "region": self.region,
+            "service": self.service,
+            "text": self.text,
+        }
+        if self.state:
+            fields["state"] = self.state
+        if self.until is not None:
+            fields["until"] = iso(self.until)
+        if self.weight is not None:
+            fields["weight"] = number(self.weight)
+        return fields
 
 
 def append_command(event: Event) -> tuple[Argument, ...]:
@@ -41,7 +60,7 @@ def append_arguments(event: Event) -> tuple[Argument, ...]:
 
 
 async def read_events(client: redis.Redis, count: int) -> list[Fields]:
-    """The newest `count` events, the newest first: fields at, kind, region, text (all of them text)."""
+    """The newest `count` events, the newest first: the fields of an Event, all of them text."""
     entries = (await run(client, [("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", count)]))[0]
     if isinstance(entries, ResponseError):
         raise entries

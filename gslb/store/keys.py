@@ -16,6 +16,15 @@ EVENTS = PREFIX + "events"
 CHANGES = PREFIX + "changes"
 """Pub/sub channel: each message is the key that changed."""
 
+OVERRIDES = PREFIX + "overrides"
+"""Sorted set: members of the keys of overrides on services, scored by when they end (Redis's ms, or +inf)."""
+
+CLEARED = PREFIX + "cleared"
+"""Sorted set: keys of operators' words that were taken back lately, scored by when (Redis's ms)."""
+
+ERA = PREFIX + "era"
+"""Hash: since when Redis remembers, under an id that nobody else has; gone when Redis has lost its memory."""
+
 LIMITERS = PREFIX + "limiters"
 """Sorted set: processes that share rate limits, scored by when they were last heard (Redis's ms)."""
 
@@ -25,10 +34,14 @@ EVENTS_KEPT = 10_000
 _OBSERVATION = PREFIX + "observation:"
 _REPORT = PREFIX + "report:"
 _OVERRIDE = PREFIX + "override:"
+_INTAKE = PREFIX + "intake:"
 _VERDICT = PREFIX + "verdict:"
 _SERVER = PREFIX + "server:"
 _SERVERS = PREFIX + "servers:"
 _RATE = PREFIX + "rate:"
+
+EVERYWHERE = "*"
+"""Stands in a key for the region of an override that has none."""
 
 GONE_AFTER_LEASES = 3
 """An observer silent for so many leases has left; its votes have lapsed long before."""
@@ -47,9 +60,22 @@ def report(region: str, edge: str) -> str:
     return f"{_REPORT}{region}:{edge}"
 
 
-def override(region: str) -> str:
-    """Hash, until its end if it has one: an operator's word on a region."""
-    return _OVERRIDE + region
+def override(region: str, service: str = "") -> str:
+    """Hash, until its end if it has one: an operator's word on a region, or on a service in it.
+
+    region: empty for a service wherever it is.
+    """
+    return _OVERRIDE + (override_member(region, service) if service else region)
+
+
+def override_member(region: str, service: str) -> str:
+    """Under which OVERRIDES lists an override on a service."""
+    return f"{region or EVERYWHERE}/{service}"
+
+
+def intake(region: str) -> str:
+    """Hash under a long lease: how many clients a region takes."""
+    return _INTAKE + region
 
 
 def verdict(region: str) -> str:
@@ -86,6 +112,30 @@ def observation_of(key: str) -> tuple[str, str] | None:
     return (target, observer) if target and observer else None
 
 
-def override_of(key: str) -> str | None:
-    """The region of an override's key; None for other keys."""
-    return key.removeprefix(_OVERRIDE) or None if key.startswith(_OVERRIDE) else None
+def report_of(key: str) -> tuple[str, str] | None:
+    """The region and the edge of a report's key; None for other keys."""
+    if not key.startswith(_REPORT):
+        return None
+    region, _, edge = key.removeprefix(_REPORT).partition(":")
+    return (region, edge) if region and edge else None
+
+
+def override_of(key: str) -> tuple[str, str] | None:
+    """The region and the service of an override's key, as for `override`; None for other keys."""
+    if not key.startswith(_OVERRIDE):
+        return None
+    region, slash, service = key.removeprefix(_OVERRIDE).partition("/")
+    if not region or bool(slash) != bool(service) or (region == EVERYWHERE and not service):
+        return None
+    return "" if region == EVERYWHERE else region, service
+
+
+def listed_override(member: str) -> tuple[str, str] | None:
+    """The region and the service of a member of OVERRIDES; None for what is no such member."""
+    subject = override_of(_OVERRIDE + member)
+    return subject if subject is not None and subject[1] else None
+
+
+def intake_of(key: str) -> str | None:
+    """The region of an intake's key; None for other keys."""
+    return key.removeprefix(_INTAKE) or None if key.startswith(_INTAKE) else None

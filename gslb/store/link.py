@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from random import Random
 
 import redis.asyncio as redis
@@ -44,7 +44,7 @@ class Link:
     def __init__(
         self,
         settings: RedisSettings,
-        read: Callable[[redis.Redis, Iterable[str] | None], Awaitable[None]],
+        read: Callable[[redis.Redis, Collection[str] | None], Awaitable[None]],
         write: Callable[[redis.Redis, bool], Awaitable[None]],
         *,
         ignores: Callable[[str], bool] = lambda key: False,
@@ -63,11 +63,17 @@ class Link:
         self._random = random or Random()
         self._nudged: set[str] = set()
         self._read_in_full = False
+        self._renewal_wanted = False
         self._read_wanted = asyncio.Event()
         self._write_wanted = asyncio.Event()
 
     def wake_writer(self) -> None:
         """Something is due for writing."""
+        self._write_wanted.set()
+
+    def renew_now(self) -> None:
+        """Everything of our own is to be written again."""
+        self._renewal_wanted = True
         self._write_wanted.set()
 
     async def run(self) -> None:
@@ -175,7 +181,8 @@ class Link:
         while True:
             told = await _is_set_by(self._write_wanted, next_renewal)
             # News that never end must not put off the renewal of all the rest.
-            renew = not told or loop.time() >= next_renewal
+            renew = not told or self._renewal_wanted or loop.time() >= next_renewal
+            self._renewal_wanted = False
             self._write_wanted.clear()
             await self._write(self.client, renew)
             _heed_cancellation()

@@ -37,8 +37,11 @@ async def read_world(fleet: Fleet, clock: Clock) -> World:
         ledger.hear(observation, lease)
     for report, lease in heard.reports:
         ledger.hear_report(report, lease)
-    for region, override in heard.overrides.items():
-        ledger.hear_override(region, override)
+    for subject, override in heard.overrides.items():
+        ledger.hear_override(*subject, override)
+    for region, intake in heard.intakes.items():
+        if intake is not None:
+            ledger.hear_intake(region, intake, from_store=True)
     ledger.read_in_full()
     ledger.refold()
     return ledger.world
@@ -51,14 +54,17 @@ async def set_override(fleet: Fleet, clock: Clock, override: Override) -> None:
         await write_override(client, override, clock.now())
 
 
-async def clear_override(fleet: Fleet, clock: Clock, region: str, by: str = "") -> bool:
-    """End an override; False if there was none. Raises StoreError when Redis cannot be reached."""
+async def clear_override(fleet: Fleet, clock: Clock, region: str, by: str = "", service: str = "") -> bool:
+    """End an override; False if there was none. Raises StoreError when Redis cannot be reached.
+
+    region: empty for that on a service wherever it is.
+    """
     async with _client(fleet, "written") as client:
-        return await delete_override(client, region, by, clock.now())
+        return await delete_override(client, (region, service), by, clock.now())
 
 
 async def read_history(fleet: Fleet, count: int = 100) -> list[dict[str, str]]:
-    """The newest events, the newest first: at, kind, region, text. Raises StoreError likewise."""
+    """The newest events, the newest first; as Event has them. Raises StoreError likewise."""
     async with _client(fleet, "read") as client:
         return await read_events(client, count)
 

@@ -10,9 +10,14 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from gslb.fleet import RedisSettings
 from gslb.store import events, keys
-from gslb.store.codec import Fields, encode_observation, encode_region_state, encode_report
-from gslb.store.commands import CONCLUDE, GONE, SEEN, WRITE_VERSIONED, Argument, Call, run
-from gslb.world import Observation, RegionState, Report
+from gslb.store.codec import Fields, encode_observation, encode_report
+from gslb.store.codec_verdicts import encode_region_state
+from gslb.store.commands import Argument, Call, run
+from gslb.store.intakes import proposal
+from gslb.store.override import Subject, key_and_member
+from gslb.store.scripts import CONCLUDE, GONE, SEEN, WRITE_VERSIONED
+from gslb.store.scripts_words import UNLIST
+from gslb.world import Intake, Observation, RegionState, Report
 
 _UNWRITABLE = (ValueError, OverflowError, OSError)
 """What a moment that no calendar has makes of an attempt to write it."""
@@ -24,6 +29,7 @@ class Batch:
 
     verdicts: region states, each with whether it is a change (True) or a renewal (False).
     observer: under which name this process joins those who observe regions; None if it does not.
+    intakes: by region, what Redis may not have yet. unlisted: overrides that leave the index if gone.
     """
 
     observations: Sequence[Observation] = ()
@@ -32,6 +38,8 @@ class Batch:
     verdicts: Sequence[tuple[RegionState, bool]] = ()
     observer: str | None = None
     look_for_gone: bool = False
+    intakes: Sequence[tuple[str, Intake]] = ()
+    unlisted: Sequence[Subject] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,12 @@ async def write(
     versioned = list(_versioned_calls(batch, lease, unwritable))
     verdicts = list(_conclusions(batch, author, lease, now, unwritable))
     calls = [*versioned, *verdicts]
+    calls += [proposal(region, intake) for region, intake in batch.intakes]
+    if batch.unlisted:
+        unlisted = [key_and_member(subject) for subject in batch.unlisted]
+        members = tuple(member for _, member in unlisted)
+        calls.append(Call(UNLIST, (keys.OVERRIDES, *(key for key, _ in unlisted)), members))
+    first_of_observers = len(calls)
     if batch.observer is not None:
         calls.append(Call(SEEN, (keys.OBSERVERS,), (batch.observer,)))
     if batch.look_for_gone:
@@ -66,7 +80,7 @@ async def write(
     for refusal in refusals:
         if isinstance(refusal, ReadOnlyError):
             raise refusal
-    happened = _happened(batch, replies[len(versioned) + len(verdicts) : len(calls)], settings, now)
+    happened = _happened(batch, replies[first_of_observers : len(calls)], settings, now)
     # Who may not write here may not write there either, and has been told so; hence no second complaint.
     await run(client, [events.append_command(event) for event in happened])
     superseded = tuple(
@@ -109,7 +123,8 @@ def _versioned(key: str, record: Observation | Report, fields: Fields, lease: in
 
 def _conclusion(state: RegionState, change: bool, author: str, lease: int, now: float) -> Call:
     text = f"{state.region} is {state.verdict}: {state.reason}"
-    event = events.append_arguments(events.Event(now, "verdict", text, state.region))
+    told = events.Event(now, "verdict", text, state.region, state=state.verdict.value)
+    event = events.append_arguments(told)
     fields = _flat(encode_region_state(state, author))
     return Call(
         CONCLUDE,

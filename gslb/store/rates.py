@@ -9,7 +9,8 @@ import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
 from gslb.store import keys
-from gslb.store.commands import LIMITING, SPEND, Argument, Call, run
+from gslb.store.commands import Argument, Call, run
+from gslb.store.scripts import LIMITING, SPEND
 
 SILENT = 5.0
 """Seconds after which a process that tells nothing counts no more as one that shares limits."""

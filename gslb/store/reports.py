@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 
 from gslb.health.fold import in_order_of_edges
+from gslb.health.live import deciding
 from gslb.world import Report
 
 _AGES = {"at", "epoch", "sequence"}
@@ -22,22 +23,37 @@ class Reports:
         # By region and edge: the report, and the end of its lease, None for one of this process.
         self._held: dict[str, dict[str, tuple[Report, float | None]]] = {}
         self._changed: set[str] = set()
+        self.deciding: set[str] = set()
+        """Regions of which other servers are told of now; whoever has looked at them empties it."""
 
     def own(self, report: Report) -> None:
         """Hold a report of this process's."""
-        self._held.setdefault(report.region, {})[report.edge] = (report, None)
-        self._changed.add(report.region)
+        self._hold(report, None)
 
     def hear(self, report: Report, lease_end: float) -> bool:
         """Hold a foreign report until `lease_end`; False if a newer one or this process's own is held."""
-        of_region = self._held.setdefault(report.region, {})
-        held, held_until = of_region.get(report.edge, (None, 0.0))
+        held, held_until = self._held.get(report.region, {}).get(report.edge, (None, 0.0))
         if held is not None and (held_until is None or _order(report) < _order(held)):
             return False
+        self._hold(report, lease_end)
+        return True
+
+    def _hold(self, report: Report, lease_end: float | None) -> None:
+        of_region = self._held.setdefault(report.region, {})
+        held, _ = of_region.get(report.edge, (None, None))
         of_region[report.edge] = (report, lease_end)
         if report != held:
             self._changed.add(report.region)
-        return True
+        # A report comes every second, other servers seldom: only these make a region another.
+        if held is None or deciding(report) != deciding(held):
+            self.deciding.add(report.region)
+
+    def of(self, region: str) -> Sequence[Report]:
+        """What holds of a region, of each edge one."""
+        return [report for report, _ in self._held.get(region, {}).values()]
+
+    def all(self) -> tuple[Report, ...]:
+        return tuple(report for report, _ in self._all())
 
     def own_of(self, region: str, edge: str) -> Report | None:
         report, lease_end = self._held.get(region, {}).get(edge, (None, None))
@@ -60,6 +76,7 @@ class Reports:
                 del of_region[edge]
             if ended:
                 self._changed.add(region)
+                self.deciding.add(region)
             if not of_region:
                 del self._held[region]
 

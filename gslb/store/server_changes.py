@@ -15,8 +15,10 @@ from gslb.server_change import ServerChange
 from gslb.store import keys
 from gslb.store.codec import LONGEST_VALUE, Fields
 from gslb.store.codec_servers import decode_server_change, encode_server_change
-from gslb.store.commands import CHANGE_SERVER, READ, Argument, Call, run
+from gslb.store.commands import Argument, Call, run
 from gslb.store.events import Event, append_command
+from gslb.store.scripts import READ
+from gslb.store.scripts_words import CHANGE_SERVER, RESTORE
 from gslb.store.watch import CHUNK, ILLEGIBLE, UnreadableError, fields_of
 
 MOST_CHANGES = 5000
@@ -48,9 +50,8 @@ class ServerChanges:
         """Whether the key holds a change of this region's."""
         return keys.server_region_of(key) == self.region
 
-    async def read(self, client: redis.Redis) -> Mapping[str, str]:
-        """Read them all; the keys that cannot be read, each with what is wrong. Raises as the client."""
-        found, unreadable = await read_server_changes(client, self.region)
+    def take(self, found: tuple[ServerChange, ...]) -> None:
+        """These are all that Redis has now."""
         if found != self._held:
             self._held = found
             for callback in self._subscribers:
@@ -58,7 +59,6 @@ class ServerChanges:
                     callback()
                 except Exception:
                     _log.exception("a subscriber failed over changed servers")
-        return unreadable
 
 
 async def read_server_changes(
@@ -123,10 +123,7 @@ async def write_server_change(client: redis.Redis, change: ServerChange, now: fl
     flat = [text for item in encode_server_change(change).items() for text in item]
     # A new word on the mode has its own end, or none.
     gone = ["until"] if change.mode is not None and change.until is None else []
-    lifetime = 0
-    if change.until is not None and change.mode is not ServerMode.DRAIN:
-        lifetime = max(1, int((change.until - now) * 1000))
-    await _write(client, change, lifetime, gone, flat)
+    await _write(client, change, _lifetime(change, now), gone, flat)
     why = f": {change.reason}" if change.reason else ""
     text = f"{change.target}: {described(change)}, by {change.by}{why}"
     await _tell(client, change, Event(now, "server", text, change.region))
@@ -159,15 +156,36 @@ async def _write(
     client: redis.Redis, change: ServerChange, lifetime: int, gone: Sequence[str], said: Sequence[str]
 ) -> None:
     member = f"{change.pool}/{change.address}"
-    key, index = keys.server(change.region, member), keys.servers(change.region)
     arguments: tuple[Argument, ...] = (member, lifetime, len(gone), *gone, *said)
-    await _do(client, Call(CHANGE_SERVER, (key, index), arguments))
+    await _do(client, Call(CHANGE_SERVER, _keys(change), arguments))
+
+
+def _keys(change: ServerChange) -> tuple[str, str, str]:
+    key = keys.server(change.region, f"{change.pool}/{change.address}")
+    return key, keys.servers(change.region), keys.CLEARED
+
+
+def _lifetime(change: ServerChange, now: float) -> int:
+    """Milliseconds for which the mode is kept; 0: for good, as a drain, which becomes maintenance."""
+    if change.until is None or change.mode is ServerMode.DRAIN:
+        return 0
+    return max(1, int((change.until - now) * 1000))
+
+
+def restoring(change: ServerChange, now: float) -> Call | None:
+    """The call that enters it again if Redis has lost it; None where it has ended."""
+    lasting = change.weight is not None or change.added or change.removed
+    if not lasting and change.mode_at(now) is None:
+        return None
+    said = [text for item in encode_server_change(change).items() for text in item]
+    member = f"{change.pool}/{change.address}"
+    arguments: tuple[Argument, ...] = (member, 0 if lasting else _lifetime(change, now), *said)
+    return Call(RESTORE, _keys(change), arguments)
 
 
 async def _tell(client: redis.Redis, change: ServerChange, event: Event) -> None:
     # The poll finds what the nudge does not tell: who may not nudge goes without it. But history counts.
-    key = keys.server(change.region, f"{change.pool}/{change.address}")
-    await run(client, [("PUBLISH", keys.CHANGES, key)])
+    await run(client, [("PUBLISH", keys.CHANGES, _keys(change)[0])])
     await _do(client, append_command(event))
 
 

@@ -179,9 +179,47 @@ async def test_an_operator_drains_over_http_with_the_token_only(stage):
         assert any("drained by ana" in text for text in texts)
 
 
+async def test_an_operator_speaks_of_one_service_over_http(stage):
+    url = stage.url("/v1/overrides/west")
+    words = [
+        ({"kind": "drain", "by": "ana", "service": "www.shop.test"}, "192.0.2.2"),
+        ({"kind": "forced_up", "by": "ana", "service": "www.shop.test"}, "192.0.2.1"),
+        ({"kind": "weight", "weight": 0, "by": "ana", "service": "www.shop.test"}, "192.0.2.2"),
+        ({"kind": "hold", "by": "ana", "service": "www.shop.test"}, "192.0.2.1"),
+    ]
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer sesame"}) as session:
+        for word, answered in words:
+            async with session.put(url, json=word) as done:
+                assert done.status == 200, await done.text()
+            await stage.until_address(answered)
+        async with session.get(stage.url("/v1/state")) as response:
+            (west,) = (each for each in (await response.json())["regions"] if each["region"] == "west")
+        assert [each["kind"] for each in west["service_overrides"]] == ["hold"]
+        assert west["override"] is None
+        async with session.delete(f"{url}?by=ana&service=www.shop.test") as cleared:
+            assert (await cleared.json())["cleared"] is True
+
+
+async def test_a_word_that_leaves_a_service_without_a_region_has_to_be_forced(stage):
+    url = stage.url("/v1/overrides/*")
+    word = {"kind": "drain", "by": "ana", "service": "www.shop.test"}
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer sesame"}) as session:
+        async with session.put(url, json=word) as refused:
+            assert refused.status == 400
+            assert "www.shop.test would be left without a region" in await refused.text()
+        async with session.put(url, json={**word, "force": True}) as done:
+            assert done.status == 200
+        async with session.delete(f"{url}?by=ana&service=www.shop.test") as cleared:
+            assert (await cleared.json())["cleared"] is True
+
+
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
+        ("/v1/overrides/*", {"kind": "drain", "by": "ana"}, "there is no region '*'"),
+        ("/v1/overrides/west", {"kind": "drain", "by": "ana", "service": "x.test"}, "no service 'x.test'"),
+        ("/v1/overrides/west", {"kind": "drain", "by": "ana", "weight": 0.5}, "weight goes with"),
+        ("/v1/overrides/west", {"kind": "weight", "by": "ana"}, "weight goes with"),
         ("/v1/overrides/nowhere", {"kind": "drain", "by": "ana"}, "there is no region 'nowhere'"),
         ("/v1/overrides/west", {"kind": "explode", "by": "ana"}, "kind: "),
         ("/v1/overrides/west", {"kind": "drain"}, "by: Field required"),

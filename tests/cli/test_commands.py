@@ -61,7 +61,9 @@ def run(*arguments, error=None):
 def test_the_version_and_the_help():
     assert run("--version") == f"gslb {__version__}\n"
     text = run("--help")
-    for command in ("demo", "dns", "check", "reload", "explain", "status", "drain", "force", "clear", "geo"):
+    for command in ("demo", "dns", "check", "reload", "explain", "status", "history", "wait", "geo"):
+        assert command in text
+    for command in ("drain", "force", "weight", "hold", "clear"):
         assert command in text
 
 
@@ -153,6 +155,8 @@ def test_regions_are_forced_up_and_down(shared):
     run("force", "west", "up", "--config", shared)
     state = json.loads(run("status", "--config", shared, "--json"))
     assert [region["eligible"] for region in state["regions"]] == [True, True]
+    (west, _) = state["regions"]
+    assert (west["live"], west["thin"], west["without"], west["intake"]["whole"]) == (1.0, False, [], True)
 
 
 @pytest.mark.parametrize("length", ["soon", "0s", "-5m", ""])
@@ -186,6 +190,6 @@ def test_a_log_level_must_be_one(config):
 
 
 def test_without_redis_and_nodes_commands_say_so(config):
-    for arguments in (("status",), ("drain", "west"), ("clear", "west")):
+    for arguments in (("status",), ("drain", "west"), ("clear", "west"), ("history",)):
         error = run(*arguments, "--config", config, error=StoreError)
         assert "127.0.0.1:1" in str(error)

@@ -10,7 +10,7 @@ from fleet_file import GOOD, broken, checked, errors
 
 from gslb.config.document import parse
 from gslb.config.schema import json_schema
-from gslb.fleet import HealthCheck
+from gslb.fleet import Damping, HealthCheck, Quorum
 from gslb.health.checks import AgentCheck, HttpCheck, TcpCheck
 from gslb.health.checks.load import LoadPlace, LoadSource
 
@@ -30,6 +30,19 @@ RIGHT = [
     (
         "{type: http, load: {field: system.load}}",
         HealthCheck("quick", HttpCheck(load=LoadSource(LoadPlace.FIELD, "system.load"))),
+    ),
+    ("{type: tcp, quorum: majority}", HealthCheck("quick", TcpCheck(), quorum=Quorum(0.5, strict=True))),
+    ("{type: tcp, quorum: any}", HealthCheck("quick", TcpCheck(), quorum=Quorum(0.0, strict=True))),
+    ("{type: tcp, quorum: all}", HealthCheck("quick", TcpCheck(), quorum=Quorum(1.0, strict=False))),
+    ("{type: tcp, quorum: 0.6}", HealthCheck("quick", TcpCheck(), quorum=Quorum(0.6, strict=False))),
+    ("{type: tcp, quorum: 1}", HealthCheck("quick", TcpCheck(), quorum=Quorum(1.0, strict=False))),
+    ("{type: tcp, damping: off}", HealthCheck("quick", TcpCheck(), damping=Damping(flaps=0))),
+    ("{type: tcp, damping: false}", HealthCheck("quick", TcpCheck(), damping=Damping(flaps=0))),
+    ("{type: tcp, damping: null}", HealthCheck("quick", TcpCheck(), damping=Damping(flaps=0))),
+    ("{type: tcp, damping: {}}", HealthCheck("quick", TcpCheck(), damping=Damping())),
+    (
+        "{type: tcp, damping: {flaps: 2, window: 10m, hold: 30s, most: 1h}}",
+        HealthCheck("quick", TcpCheck(), damping=Damping(2, 600.0, 30.0, 3600.0)),
     ),
     ("{type: agent, port: 9999}", HealthCheck("quick", AgentCheck(9999))),
     (
@@ -57,6 +70,28 @@ WRONG = [
     ),
     ("{type: tcp, jitter: 0.6}", "15:30: checks.quick.jitter: 0.6 is too large; the most is 0.5"),
     (
+        "{type: tcp, quorum: most}",
+        "15:30: checks.quick.quorum: 'most' is not a quorum; write majority, any, all, or a share "
+        "such as 0.6",
+    ),
+    (
+        "{type: tcp, quorum: 0}",
+        "15:30: checks.quick.quorum: 0 is not a share above 0 and up to 1; write majority, any, all, or a "
+        "share such as 0.6",
+    ),
+    (
+        "{type: tcp, damping: {flaps: 0}}",
+        "15:39: checks.quick.damping.flaps: 0 is too small; the least is 1",
+    ),
+    (
+        "{type: tcp, damping: {hold: 1m, most: 30s}}",
+        "15:31: checks.quick.damping: most is less than hold; make it as long, or longer",
+    ),
+    (
+        "{type: tcp, damping: {holds: 1m}}",
+        "15:32: checks.quick.damping.holds: unknown key; did you mean 'hold'?",
+    ),
+    (
         "{type: agent}",
         "15:3: checks.quick: `port` is missing; add `port`: where the agent listens, at the target's address",
     ),
@@ -77,6 +112,10 @@ def test_what_a_check_cannot_say_is_told_with_its_place(tmp_path: Path, text: st
     "text",
     [
         "{type: tcp, jitter: 0.6}",
+        "{type: tcp, quorum: most}",
+        "{type: tcp, quorum: 1.5}",
+        "{type: tcp, damping: on}",
+        "{type: tcp, damping: {flaps: 0}}",
         "{type: agent}",
         "{type: agent, port: 0}",
         "{type: tcp, load: body}",

@@ -141,6 +141,28 @@ def test_the_same_file_differs_in_nothing(read):
             "~ edge west-1: admin: none → 127.0.0.1:8055 (needs a restart: admin of west-1)",
         ),
         (
+            "check: quick\n    edges",
+            "check: quick\n    ramp: 5m\n    min_live: 0.5\n    edges",
+            "~ region east: ramp: 0 → 300; min_live: 0 → 0.5",
+        ),
+        (
+            "check: quick\n    edges",
+            "check: quick\n    spill: 0.7\n    edges",
+            "~ region east: spill: none → nothing; spill.soft: nothing → 0.7; spill.hard: nothing → 1; "
+            "spill.max_shift: nothing → 0.1; spill.interval: nothing → 30; spill.hysteresis: nothing → 0.1",
+        ),
+        (
+            "interval: 1s, timeout: 500ms",
+            "interval: 1s, timeout: 500ms, quorum: 0.6, damping: off",
+            "~ check quick: quorum: majority → 0.6; damping: {flaps: 3, window: 300, hold: 10, most: 300} "
+            "→ off",
+        ),
+        (
+            "dns:\n",
+            "dns:\n  state: known\n",
+            "~ setting dns.state: auto → known (needs a restart: dns.state)",
+        ),
+        (
             "routes:\n",
             "edge: {workers: 4}\nroutes:\n",
             "~ setting edge.workers: 1 → 4 (needs a restart: edge.workers)",
@@ -175,6 +197,24 @@ def test_what_comes_and_goes_has_a_sign(lines):
         "- service api.shop.example",
         "- record mail.shop.example MX: 300 10 ns1.shop.example.",
     ]
+
+
+def test_what_is_said_for_all_regions_changes_each_of_them(lines):
+    assert lines(GOOD, broken("services:\n", "capacity: {ramp: 60s}\nservices:\n")) == [
+        "~ region east: ramp: 0 → 60",
+        "~ region west: ramp: 0 → 60",
+    ]
+    spilling = broken("services:\n", "capacity: {spill: 0.7, ramp: 60s}\nservices:\n")
+    otherwise = spilling.replace("check: quick\n", "check: quick\n    spill: {soft: 0.6}\n    ramp: off\n", 1)
+    assert lines(spilling, otherwise) == ["~ region east: spill.soft: 0.7 → 0.6; ramp: 60 → 0"]
+
+
+def test_a_route_that_goes_elsewhere_is_told_once(lines):
+    other = GOOD.replace("web: {check: quick}", "web: {check: quick}\n  cart: {}").replace(
+        "servers: {web: [10.0.0.1:80]}", "servers: {web: [10.0.0.1:80], cart: [10.0.0.1:81]}"
+    )
+    moved = other.replace("{path: /, pool: web}", "{path: /, pool: cart}")
+    assert lines(other, moved) == ["~ route */: pool: web → cart"]
 
 
 def test_the_order_of_policies_counts_and_that_of_records_does_not(lines):
@@ -217,7 +257,7 @@ def test_everything_a_service_or_a_setting_has_is_in_the_declaration(read):
     declared = declaration(fleet)
     (service,) = declared["services"].values()
     for field in dataclasses.fields(fleet.services["www.shop.example"]):
-        assert field.name == "name" or f"{field.name}" in service
+        assert field.name in ("name", "pools") or f"{field.name}" in service
     for name, part in (("dns", fleet.dns), ("geo", fleet.geo), ("redis", fleet.redis), ("edge", fleet.edge)):
         for field in dataclasses.fields(part):
             if getattr(part, field.name) not in ((), {}):
@@ -236,7 +276,7 @@ def test_how_a_file_was_named_is_no_difference(tmp_path, monkeypatch, read):
         "edge:\n  access_log: {format: json, file: access.log}\n"
         "  tls: {certificates: {chain: c.pem, key: k.pem}, client_ca: r.pem, client_certificate: required}\n"
     )
-    text = text.replace(
+    text = text.replace("dns:\n", "dns:\n  state: known\n").replace(
         "web: {check: quick}",
         "web: {check: quick, tls: {ca: a.pem, certificate: {chain: c.pem, key: k.pem}}}",
     )

@@ -33,6 +33,13 @@ WORDS = [
     "UK",
     "10.0.0.1:80",
     "[::1]:53",
+    "off",
+    "majority",
+    "spill",
+    "soft",
+    "ramp",
+    "damping",
+    "quorum",
     "/x",
     "1s",
     "",
@@ -124,6 +131,9 @@ GOOD_PATHS = list(paths(GOOD_DATA))
 @example(("zones", "shop.example"), "replace", {"file": "../regions.yaml"}, "")
 @example(("geo", "default"), "replace", {"country": False}, "")
 @example(("pools", "web"), "replace", None, "")
+@example(("regions", "east"), "add", {"soft": 2}, "spill")
+@example(("checks", "quick"), "add", {"flaps": [0]}, "damping")
+@example(("checks", "quick"), "add", float(2**70), "quorum")
 def test_any_change_of_a_good_file(file: Path, path: KeyPath, change: str, value: object, word: str) -> None:
     data = copy.deepcopy(GOOD_DATA)
     parent, last = parent_of(data, path), path[-1]

@@ -54,14 +54,14 @@ def settings(directory: Path, text: str) -> DnsSettings:
 
 def test_left_out_all_have_their_defaults(tmp_path: Path) -> None:
     loaded = fleet(tmp_path, GOOD)
-    assert loaded.dns == DnsSettings(loaded.dns.nodes)
+    assert loaded.dns == DnsSettings(loaded.dns.nodes, state="auto")
     assert loaded.zones["shop.example"].transfers == ()
 
 
 @pytest.mark.parametrize("heading", ["client_subnet", "cookies", "rate_limit", "keys"])
 def test_a_heading_with_nothing_below_it_is_the_same_as_none(tmp_path: Path, heading: str) -> None:
     loaded = settings(tmp_path, f"  {heading}:\n")
-    assert loaded == DnsSettings(loaded.nodes)
+    assert loaded == DnsSettings(loaded.nodes, state="auto")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,9 @@ def test_a_heading_with_nothing_below_it_is_the_same_as_none(tmp_path: Path, hea
         ),
         ("watch: null", {"watch": None}),
         ("watch: 5s", {"watch": 5.0}),
+        ("state: auto", {"state": "auto"}),
+        ("state: null", {"state": None}),
+        ("state: /var/lib/world", {"state": "/var/lib/world"}),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -119,7 +122,7 @@ def test_what_is_said_is_what_the_name_servers_get(
     tmp_path: Path, text: str, expected: dict[str, Any]
 ) -> None:
     loaded = settings(tmp_path, f"  {text}\n")
-    assert loaded == DnsSettings(loaded.nodes, **expected)
+    assert loaded == DnsSettings(loaded.nodes, **{"state": "auto", **expected})
 
 
 def test_a_node_is_called_by_its_name_or_as_it_says(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from edge.counters import Counters, Latency
 from edge.pool import Pools
 from edge.report import estimated_capacity, make_report, read
 from gslb.balancing import Balancing, BalancingMethod
+from gslb.config.service_pools import pools_of_services
 from gslb.fleet import ConcurrencyLimit, Fleet, Route, Service, SocketAddress
 
 pytestmark = pytest.mark.production_loop
@@ -19,7 +20,8 @@ REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 
 
 def with_services(fleet: Fleet, *names: str) -> Fleet:
-    services = {name: Service(name, "example", (REGION,), ()) for name in names}
+    pools = pools_of_services(names, fleet.routes)
+    services = {name: Service(name, "example", (REGION,), (), pools=pools[name]) for name in names}
     return replace(fleet, services=services)
 
 

@@ -9,12 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_fleet import observation, small_fleet
 
+from gslb.fleet import Fleet, Quorum, Service
 from gslb.health.fold import fold_world
 from gslb.health.quorum import NOT_OBSERVED, conclude
-from gslb.world import Observation, Override, OverrideKind, Report, TargetState, Verdict, World
+from gslb.world import (
+    EVERYBODY,
+    Intake,
+    Observation,
+    Override,
+    OverrideKind,
+    Report,
+    TargetState,
+    Verdict,
+    World,
+)
 
 T = "eu-west/192.0.2.1"
 US4, US6 = "us-east/198.51.100.1", "us-east/2001:db8::1"
+ALL = Quorum(1.0, strict=False)
 UP, DOWN, UNKNOWN = Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN
 
 
@@ -178,6 +190,72 @@ def test_of_several_overrides_the_latest_counts_in_any_order() -> None:
     old, new = override(since=1.0), override(since=2.0)
     for overrides in ((old, new), (new, old)):
         assert fold([], overrides=overrides).region("eu-west").override == new
+
+
+SHOP, API = "www.shop.example", "api.shop.example"
+
+
+def fleet_with_services() -> Fleet:
+    """The shop is answered from both regions, the API from one."""
+    regions = {SHOP: ("eu-west", "us-east"), API: ("eu-west",)}
+    services = {name: Service(name, "shop.example", where, ()) for name, where in regions.items()}
+    return replace(small_fleet(), services=services)
+
+
+@pytest.mark.parametrize(
+    ("said", "of_service", "expected"),
+    [
+        # By region: the kind of the word on the service that counts there.
+        ([("eu-west", SHOP, "drain")], SHOP, {"eu-west": "drain"}),
+        ([("", SHOP, "drain")], SHOP, {"eu-west": "drain", "us-east": "drain"}),
+        ([("", SHOP, "drain"), ("eu-west", SHOP, "hold")], SHOP, {"eu-west": "hold", "us-east": "drain"}),
+        ([("", API, "drain")], API, {"eu-west": "drain"}),
+        ([("us-east", API, "drain")], API, {"us-east": "drain"}),
+        ([("", SHOP, "drain")], API, {}),
+        ([("eu-west", "", "drain")], SHOP, {}),
+    ],
+)
+def test_what_is_said_of_a_service_here_beats_what_is_said_of_it_everywhere(
+    said: list[tuple[str, str, str]], of_service: str, expected: dict[str, str]
+) -> None:
+    overrides = [
+        Override(region, OverrideKind(kind), "ana", "cables", 1.0, service=service)
+        for region, service, kind in said
+    ]
+    world = fold_world(fleet_with_services(), (), (), overrides, at=50.0, store_read_at=None)
+    found = {name: state.overrides.get(of_service) for name, state in world.regions.items()}
+    assert {name: each.kind.value for name, each in found.items() if each is not None} == expected
+
+
+def test_a_word_on_a_service_is_none_on_its_region() -> None:
+    words = (override(), replace(override(), service=SHOP, kind=OverrideKind.FORCED_UP))
+    state = fold([], overrides=words).region("eu-west")
+    assert (state.override, dict(state.overrides)) == (words[0], {SHOP: words[1]})
+    assert state.eligible_for(SHOP)
+    assert not state.eligible_for(API)
+
+
+def test_an_intake_is_its_regions() -> None:
+    intake = Intake(shed=0.5, sequence=3)
+    world = fold_world(
+        small_fleet(), (), (), (), at=50.0, store_read_at=None, intakes={"eu-west": intake, "mars": intake}
+    )
+    assert [state.intake for state in world.regions.values()] == [intake, EVERYBODY]
+
+
+def test_each_region_is_judged_by_its_own_quorum() -> None:
+    fleet = small_fleet()
+    regions = {
+        name: replace(region, check=replace(region.check, quorum=Quorum(0.0) if name == "eu-west" else ALL))
+        for name, region in fleet.regions.items()
+    }
+    voices = [
+        observation(target, f"ns{number}", DOWN if number == 1 else UP)
+        for target in (T, US4, US6)
+        for number in range(3)
+    ]
+    world = fold_world(replace(fleet, regions=regions), voices, (), (), at=50.0, store_read_at=None)
+    assert {name: state.verdict for name, state in world.regions.items()} == {"eu-west": DOWN, "us-east": UP}
 
 
 def test_what_is_not_of_the_fleet_is_left_out() -> None:

@@ -28,7 +28,7 @@ REGIONS = list(fleet().regions.values())
 
 def test_every_policy_is_one_registered_file():
     files = {module.name for module in pkgutil.iter_modules(gslb.policy.__path__)}
-    others = {"answering", "base", "candidates", "decision", "preferences", "reasons", "share"}
+    others = {"answering", "base", "candidates", "decision", "intake", "preferences", "reasons", "share"}
     assert files - set(POLICIES) == others
     for name, policy in POLICIES.items():
         assert policy.name == name

@@ -20,6 +20,7 @@ from gslb.policy import preferences as module
 from gslb.policy.base import Client
 from gslb.policy.decision import Decision, decide, service_consults
 from gslb.policy.geo import Geo, GeoRule
+from gslb.policy.intake import coarse_share
 from gslb.policy.nearest import Nearest
 from gslb.policy.preferences import FEW, HEAD, ORDER, Preferences
 from gslb.policy.share import SHARES, share_of
@@ -84,8 +85,10 @@ def told(decision: Decision) -> tuple[object, ...]:
     )
 
 
-def share_that_counts(service: Service, who: Client) -> int:
-    return who.share if service_consults(service).share else -1
+def share_that_counts(service: Service, who: Client, decision: Decision) -> int:
+    if service_consults(service).share:
+        return who.share
+    return coarse_share(who.share) if decision.consulted.share else -1
 
 
 @settings(max_examples=100)
@@ -96,8 +99,9 @@ def test_in_every_world_clients_of_one_order_get_one_answer(random):
         known = some_world(random, made)
         answers = defaultdict(set)
         for each in clients:
-            answer = told(decide(made, service, each.client, known, NOW))
-            answers[each.ranks[-1], share_that_counts(service, each.client)].add(repr(answer))
+            decision = decide(made, service, each.client, known, NOW)
+            counts = share_that_counts(service, each.client, decision)
+            answers[each.ranks[-1], counts].add(repr(told(decision)))
         assert all(len(found) == 1 for found in answers.values())
 
 
@@ -112,9 +116,9 @@ def test_where_one_region_is_all_that_is_looked_at_clients_of_one_head_get_one_a
         answers = defaultdict(set)
         for each in clients:
             decision = decide(made, service, each.client, known, NOW)
-            answers[each.ranks[HEAD], share_that_counts(service, each.client)].add(
-                (len(decision.looked_at) > 1, repr(told(decision)))
-            )
+            further = len(decision.looked_at) > 1 or decision.parted
+            share = each.client.share if service_consults(service).share else -1
+            answers[each.ranks[HEAD], share].add((further, repr(told(decision))))
         for found in answers.values():
             # Either everybody looks further, or nobody does, and all are told the same.
             assert len({further for further, _ in found}) == 1

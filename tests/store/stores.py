@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import redis.asyncio
+from small_fleet import small_fleet
 
 from gslb.clock import SystemClock
-from gslb.fleet import Fleet
+from gslb.fleet import Fleet, Service
 from gslb.store.commands import load_scripts
 from gslb.store.connect import connect, disconnect
 from gslb.store.state import StateStore
@@ -20,6 +22,20 @@ WAIT = 15.0
 
 NEVER = 3600.0
 EU, EU_TARGET = "eu-west", "eu-west/192.0.2.1"
+US = "us-east"
+WWW, API = "www.shop.example", "api.shop.example"
+
+
+def serving_fleet(
+    url: str | None = None, *, poll: float = 1.0, lease: float = 10.0, timeout: float = 1.0
+) -> Fleet:
+    """Two regions, WWW from both, API from EU alone."""
+    fleet = small_fleet(url, poll=poll, lease=lease, timeout=timeout)
+    services = {
+        WWW: Service(WWW, "shop.example", (EU, US), ()),
+        API: Service(API, "shop.example", (EU,), ()),
+    }
+    return replace(fleet, services=services)
 
 
 @asynccontextmanager

@@ -195,21 +195,32 @@ async def test_an_edge_hears_of_its_own_region_by_nudge_alone_and_a_node_of_none
             await store.stop()
 
 
-async def test_what_was_heard_last_holds_while_redis_is_away_and_goes_with_what_it_forgot(
+async def test_what_was_heard_last_holds_while_redis_is_away_and_is_given_back_if_it_forgot(
     redis_server: RedisServer,
 ) -> None:
     fleet = small_fleet(redis_server.url, poll=0.05, timeout=0.3)
     changes = ServerChanges(EU)
     store = StateStore(fleet, "one", SystemClock(), servers=changes)
+    rest = ServerChange(EU, "web", B, ServerMode.MAINTENANCE, since=NOW, until=SystemClock().now() + NEVER)
     await oneshot.change_server(fleet, SystemClock(), DRAIN)
+    await oneshot.change_server(fleet, SystemClock(), rest)
     await store.start()
     try:
-        assert changes.held == (DRAIN,)
+        before = changes.held
+        assert [each.address for each in before] == [A, B]
         redis_server.kill()
         await eventually(lambda: not store.connected)
-        assert changes.held == (DRAIN,)
+        assert changes.held == before
         redis_server.start()
-        await eventually(lambda: store.connected and changes.held == ())
+        await eventually(lambda: store.connected)
+        assert changes.held == before
+        assert (await oneshot.read_servers(fleet, [EU])).changes == before
+        with redis_server.client() as client:
+            assert client.pttl(keys.server(EU, f"web/{A}")) == -1
+            assert 0 < client.pttl(keys.server(EU, f"web/{B}")) <= NEVER * 1000
+        await oneshot.clear_server(fleet, SystemClock(), DRAIN)
+        await oneshot.clear_server(fleet, SystemClock(), rest)
+        await eventually(lambda: changes.held == ())
     finally:
         await store.stop()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,23 +12,15 @@ from gslb.store.codec import (
     LONGEST_VALUE,
     Fields,
     decode_observation,
-    decode_override,
-    decode_region_state,
     decode_report,
     encode_observation,
-    encode_override,
-    encode_region_state,
     encode_report,
 )
 from gslb.world import (
     Observation,
-    Override,
-    OverrideKind,
     PoolReport,
-    RegionState,
     Report,
     ServiceReport,
-    TargetState,
     Verdict,
 )
 
@@ -83,12 +73,8 @@ REPORTS = st.builds(
     epoch=ORDER,
     sequence=ORDER,
 )
-OVERRIDES = st.builds(Override, TEXT, st.sampled_from(OverrideKind), TEXT, TEXT, MOMENT, st.none() | MOMENT)
 GARBAGE = st.dictionaries(
-    st.sampled_from(
-        [*encode_observation(observation()), "region", "edge", "at", "kind", "by", "until", "override:kind"]
-    )
-    | st.sampled_from(["address:x", "pool:x", "service:x"])
+    st.sampled_from([*encode_observation(observation()), "region", "edge", "at", "pool:x", "service:x"])
     | st.text(max_size=8),
     st.text(max_size=20) | st.sampled_from(["up", "nan", "1e999", "9" * 5000, "2026-11-22T10:00:00Z"]),
 )
@@ -104,33 +90,11 @@ def test_reports_come_back(record: Report) -> None:
     assert decode_report(encode_report(record)) == record
 
 
-@given(OVERRIDES)
-def test_overrides_come_back(record: Override) -> None:
-    assert decode_override(encode_override(record)) == record
-
-
-def test_region_states_come_back() -> None:
-    state = RegionState(
-        "eu-west",
-        Verdict.DOWN,
-        1_800_000_000.25,
-        "all gone",
-        2.5,
-        Override("eu-west", OverrideKind.FORCED_UP, "ana", "trust me", 1_800_000_000.0, 1_800_003_600.0),
-        {"2001:db8::1": TargetState("eu-west/2001:db8::1", Verdict.DOWN, 1.5, "2 of 3, as it were", 0.0)},
-    )
-    for each in (state, replace(state, override=None), RegionState("eu-west")):
-        fields = encode_region_state(each, "ns1")
-        assert decode_region_state(fields) == each
-        assert fields["concluded_by"] == "ns1"
-    assert encode_region_state(state, "ns1")["eligible"] == "yes"
-
-
 @given(GARBAGE)
 @example({"target": "\udcff"})
 @example(dict.fromkeys(("epoch", "sequence"), "9" * 5000))
 def test_garbage_is_nothing_and_no_error(fields: Fields) -> None:
-    for decode in (decode_observation, decode_report, decode_override, decode_region_state):
+    for decode in (decode_observation, decode_report):
         decode(fields)
 
 
@@ -220,10 +184,14 @@ def test_an_observations_key_tells_what_it_is_about(target: str, observer: str) 
     assert keys.observation_of(keys.observation(target, observer)) == (target, observer)
 
 
+@given(NAME, NAME)
+def test_a_reports_key_tells_whose_it_is(region: str, edge: str) -> None:
+    assert keys.report_of(keys.report(region, edge)) == (region, edge)
+
+
 @given(st.text(max_size=40))
 def test_other_keys_tell_nothing(key: str) -> None:
     assert keys.observation_of(key) is None
-    assert keys.override_of(key) is None
-    assert keys.override_of(keys.override("eu-west")) == "eu-west"
-    assert keys.override_of(keys.PREFIX + "override:") is None
+    assert keys.report_of(key) is None
+    assert keys.report_of(keys.PREFIX + "report:eu-west") is None
     assert keys.observation_of(keys.PREFIX + "observation:") is None

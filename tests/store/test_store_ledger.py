@@ -12,13 +12,15 @@ from small_fleet import observation, small_fleet
 
 from gslb.clock import FakeClock
 from gslb.errors import StoreError
+from gslb.fleet import Fleet, Quorum, Service
 from gslb.health.fold import fold_world
 from gslb.store.ledger import Ledger
 from gslb.store.state import StateStore
-from gslb.world import Override, OverrideKind, Report, Verdict, World
+from gslb.world import Intake, Override, OverrideKind, PoolReport, Report, Verdict, World
 
 NOW = 1_800_000_000.0
 EU = "eu-west"
+TARGETS = ["eu-west/192.0.2.1", "us-east/198.51.100.1", "us-east/2001:db8::1", "ap-south/203.0.113.1"]
 
 
 @pytest.fixture
@@ -159,16 +161,113 @@ def test_reports_stand_in_the_order_of_the_fleet_and_those_of_strangers_nowhere(
 
 def test_overrides_end_by_the_wall_clock_or_when_redis_has_none(ledger: Ledger, clock: FakeClock) -> None:
     drain = Override(EU, OverrideKind.DRAIN, "ana", "cables", NOW, NOW + 60.0)
-    ledger.hear_override(EU, drain)
+    ledger.hear_override(EU, "", drain)
     assert ledger.refold()
     assert ledger.next_end() == 60.0
     clock.advance(60.0)
     assert ledger.next_end() == 0.0
     assert ledger.refold()
     assert ledger.world.region(EU).override is None
-    ledger.hear_override(EU, replace(drain, until=None))
-    ledger.hear_override(EU, None)
+    ledger.hear_override(EU, "", replace(drain, until=None))
+    ledger.hear_override(EU, "", None)
     assert not ledger.refold()
+
+
+SHOP = "www.shop.example"
+
+
+def with_shop(fleet: Fleet) -> Fleet:
+    """A service that is answered from eu-west alone."""
+    return replace(fleet, services={SHOP: Service(SHOP, "shop.example", (EU,), ())})
+
+
+def test_words_on_services_come_and_go_each_by_itself(ledger: Ledger, clock: FakeClock) -> None:
+    ledger.use_fleet(with_shop(small_fleet()))
+    us = ledger.world.region("us-east")
+    region = Override(EU, OverrideKind.WEIGHT, "ana", "", NOW, weight=0.5)
+    here = Override(EU, OverrideKind.DRAIN, "ana", "", NOW, NOW + 60.0, service=SHOP)
+    everywhere = Override("", OverrideKind.FORCED_DOWN, "ana", "", NOW, service=SHOP)
+    for word in (region, everywhere, here):
+        ledger.hear_override(word.region, word.service, word)
+    assert ledger.refold()
+    assert set(ledger.overrides) == {region, here, everywhere}
+    assert ledger.world.region(EU).override == region
+    assert ledger.world.region(EU).overrides == {SHOP: here}
+    clock.advance(60.0)
+    assert ledger.next_end() == 0.0
+    assert set(ledger.overrides) == {region, everywhere}
+    assert ledger.refold()
+    assert ledger.world.region(EU).overrides == {SHOP: everywhere}
+    ledger.hear_override("", SHOP, None)
+    assert ledger.refold()
+    assert ledger.world.region(EU).overrides == {}
+    assert ledger.world.region(EU).override == region
+    assert ledger.world.region("us-east") is us, "nothing was said of what is served there"
+    ledger.hear_override(EU, SHOP, None)
+    assert not ledger.refold()
+
+
+def test_of_intakes_the_newest_counts_and_of_two_alike_the_stores(ledger: Ledger) -> None:
+    def hear(shed: float, sequence: int, *, from_store: bool) -> float:
+        ledger.hear_intake(EU, Intake(shed=shed, sequence=sequence), from_store=from_store)
+        ledger.refold()
+        assert ledger.intakes[EU] == ledger.world.region(EU).intake
+        return ledger.world.region(EU).intake.shed
+
+    assert hear(0.1, 1, from_store=False) == 0.1
+    assert hear(0.2, 1, from_store=False) == 0.1
+    assert hear(0.3, 1, from_store=True) == 0.3, "others have the store's"
+    assert hear(0.4, 1, from_store=False) == 0.3
+    assert hear(0.5, 2, from_store=False) == 0.5
+    assert hear(0.6, 1, from_store=True) == 0.5, "a store that was emptied undoes nothing"
+    ledger.hear_intake(EU, ledger.intakes[EU], from_store=True)
+    assert not ledger.refold()
+
+
+def edge_report(healthy: int, sequence: int, requests: float = 1.0) -> Report:
+    pools = (PoolReport("web", healthy, 4),)
+    return Report(EU, "edge1", NOW, requests, 1, 0.0, None, None, pools, epoch=1, sequence=sequence)
+
+
+def test_a_report_makes_a_region_another_when_other_servers_are_healthy_and_only_then(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    ledger.own(observation(observer="me"))
+    ledger.hear_report(edge_report(4, 1), 5.0)
+    assert ledger.refold()
+    whole = ledger.world.region(EU)
+    assert whole.live == 1.0
+    ledger.hear_report(edge_report(4, 2, requests=99.0), 5.0)
+    assert ledger.refold()
+    assert ledger.world.region(EU) is whole, "load alone decides nothing"
+    ledger.hear_report(edge_report(0, 3), 5.0)
+    assert ledger.refold()
+    assert (ledger.world.region(EU).without, ledger.world.region(EU).live) == ({"web"}, 0.0)
+    clock.advance(5.0)
+    assert ledger.refold()
+    assert ledger.world.region(EU) == whole, "an edge that is not heard says nothing of its servers"
+    ledger.own_report(edge_report(1, 4))
+    assert ledger.refold()
+    assert ledger.world.region(EU).live == 0.25
+
+
+def test_quorums_hold_through_silence_as_well(clock: FakeClock) -> None:
+    fleet = small_fleet()
+    shares = {
+        name: replace(region, check=replace(region.check, quorum=Quorum(0.4, strict=True)))
+        for name, region in fleet.regions.items()
+    }
+    ledger = Ledger(replace(fleet, regions=shares), "me", clock)
+    ledger.own(observation(observer="me", verdict=Verdict.DOWN))
+    hear_all(ledger, ns2=Verdict.UP)
+    hear_all(ledger, 20.0, ns3=Verdict.UP)
+    assert verdict(ledger) is Verdict.UP
+    ledger.store_lost()
+    clock.advance(10.0)
+    assert verdict(ledger) is Verdict.UP, "one of two would suffice, if two were all there are"
+    ledger.store_back(1.0)
+    clock.advance(1.0)
+    assert verdict(ledger) is Verdict.DOWN
 
 
 def test_another_fleet_is_folded_from_what_is_known(ledger: Ledger) -> None:
@@ -272,6 +371,128 @@ def test_a_region_that_left_the_fleet_holds_nothing_up(alone: Ledger, clock: Fak
     assert alone.next_end() is None
 
 
+DRAIN = Override(EU, OverrideKind.DRAIN, "ana", "cables", NOW, NOW + 60.0)
+
+
+def passed_on(ledger: Ledger, clock: FakeClock, *, url: str | None = "redis://store") -> Ledger:
+    """A process of the same name that begins where the other ended."""
+    after = Ledger(small_fleet(url), "me", clock)
+    after.recall(ledger.memory())
+    after.refold()
+    return after
+
+
+@pytest.fixture
+def ended(ledger: Ledger) -> Ledger:
+    """It and two others saw eu-west down and us-east up; an operator and reports have said something too."""
+    for target, seen in ((TARGETS[0], Verdict.DOWN), (TARGETS[1], Verdict.UP), (TARGETS[2], Verdict.UP)):
+        ledger.own(observation(target, "me", seen))
+        ledger.hear(observation(target, "ns2", seen), 5.0)
+        ledger.hear(observation(target, "ns3", seen), 5.0)
+    ledger.own(observation("eu-west/web/10.0.0.1:80", "me"))
+    ledger.hear_report(edge_report(1, 1), 5.0)
+    ledger.hear_override(EU, "", DRAIN)
+    ledger.hear_intake(EU, Intake(ramp=0.5, sequence=7), from_store=True)
+    ledger.refold()
+    return ledger
+
+
+def test_who_follows_begins_with_the_world_as_it_was(ended: Ledger, clock: FakeClock) -> None:
+    after = passed_on(ended, clock)
+    assert after.world == ended.world
+    assert after.memory() == replace(ended.memory(), at=clock.now())
+    assert (after.overrides, dict(after.intakes)) == ((DRAIN,), {EU: Intake(ramp=0.5, sequence=7)})
+    assert after.own_observations() == (), "it tells nobody what it has not seen itself"
+    assert after.own_observation_of(TARGETS[0]) is None
+
+
+def test_overrides_that_have_ended_meanwhile_are_not_recalled(ended: Ledger, clock: FakeClock) -> None:
+    memory = ended.memory()
+    clock.advance(60.0)
+    after = Ledger(small_fleet("redis://store"), "me", clock)
+    after.recall(memory)
+    assert after.overrides == ()
+
+
+def test_what_was_heard_already_is_newer_than_any_memory(ended: Ledger, clock: FakeClock) -> None:
+    after = Ledger(small_fleet("redis://store"), "me", clock)
+    other = replace(DRAIN, kind=OverrideKind.FORCED_UP)
+    after.hear_override(EU, "", other)
+    after.own(observation(TARGETS[0], "me", Verdict.UP))
+    after.hear_intake(EU, Intake(ramp=0.6, sequence=8), from_store=True)
+    after.recall(ended.memory())
+    assert verdict(after) is Verdict.UP
+    assert after.overrides == (other,)
+    assert after.intakes[EU].sequence == 8
+
+
+def test_what_is_remembered_stays_so_until_anybody_is_heard(ended: Ledger, clock: FakeClock) -> None:
+    after = passed_on(ended, clock)
+    clock.advance(3600.0)
+    after.refold()
+    assert after.next_end() is None
+    assert [state.verdict for state in after.world.regions.values()] == [Verdict.DOWN, Verdict.UP]
+    assert after.world.reports == {}, "reports are remembered for a lease and no longer"
+    # It looks for itself, and finds what it remembers; now the memory is over where it looked.
+    after.own(observation(TARGETS[0], "me", Verdict.UP, since=clock.now()))
+    assert verdict(after) is Verdict.UP
+    assert after.world.region(EU).reason == "1 of 1 observer: 200"
+    assert after.world.region("us-east").verdict is Verdict.UP
+
+
+def test_the_others_of_before_count_beside_a_first_look_for_a_lease(ended: Ledger, clock: FakeClock) -> None:
+    after = passed_on(ended, clock)
+    assert after.own(observation(TARGETS[0], "me", Verdict.UP)), "the others want to hear of it"
+    assert verdict(after) is Verdict.DOWN
+    assert after.world.region(EU).reason == "2 of 3 observers: connection refused"
+    clock.advance(10.0)
+    assert verdict(after) is Verdict.UP
+
+
+def test_cut_off_from_everything_it_answers_as_before(ended: Ledger, clock: FakeClock) -> None:
+    """Nobody is heard, and its own first look finds everything down, as its own line is."""
+    after, since = passed_on(ended, clock), clock.now()
+    for number, pause in enumerate((1.0, 20.0, 3600.0), 1):
+        for target in TARGETS[1:3]:
+            after.own(observation(target, "me", Verdict.DOWN, since=since, sequence=number))
+        clock.advance(pause)
+        after.refold()
+        assert after.world.region("us-east").verdict is Verdict.UP
+
+
+def test_one_of_another_clock_is_heard_once_its_memory_is_over(ended: Ledger, clock: FakeClock) -> None:
+    after = passed_on(ended, clock)
+    set_back = observation(TARGETS[0], "ns2", Verdict.UP, epoch=0)
+    assert not after.hear(set_back, 5.0)
+    clock.advance(10.0)
+    assert after.hear(set_back, 5.0)
+    assert verdict(after) is Verdict.UP
+
+
+def test_who_stands_alone_remembers_itself_and_no_others(ended: Ledger, clock: FakeClock) -> None:
+    after = passed_on(ended, clock, url=None)
+    assert after.world.observers == ("me",)
+    assert after.world.region(EU).reason == "1 of 1 observer: connection refused"
+    after.own(observation(TARGETS[1], "me", Verdict.DOWN))
+    after.own(observation(TARGETS[2], "me", Verdict.DOWN))
+    after.refold()
+    assert after.world.region("us-east").verdict is Verdict.DOWN
+
+
+def test_verdicts_that_were_held_are_passed_on_with_those_they_rest_on(
+    alone: Ledger, clock: FakeClock
+) -> None:
+    after = passed_on(alone, clock)
+    assert verdict(after) is Verdict.UP
+    after.own(observation(observer="me", verdict=Verdict.DOWN, since=clock.now()))
+    clock.advance(60.0)
+    assert verdict(after) is Verdict.UP
+    assert after.world.region(EU).reason == "1 of 2 observers: 200; held, as Redis is away"
+    after.store_back(10.0)
+    clock.advance(10.0)
+    assert verdict(after) is Verdict.DOWN
+
+
 VOICES = st.lists(st.tuples(st.sampled_from(Verdict), st.floats(0.1, 20.0)), max_size=6)
 
 
@@ -310,8 +531,10 @@ def test_who_is_linked_folds_nothing_but_what_is_fresh(
         assert ledger.world.regions == fresh.regions
 
 
-TARGETS = ["eu-west/192.0.2.1", "us-east/198.51.100.1", "us-east/2001:db8::1", "ap-south/203.0.113.1"]
-FLEETS = [small_fleet(), small_fleet(regions={"ap-south": ["203.0.113.1"], EU: ["192.0.2.1"]})]
+FLEETS = [
+    with_shop(small_fleet()),
+    with_shop(small_fleet(regions={"ap-south": ["203.0.113.1"], EU: ["192.0.2.1"]})),
+]
 STEPS = st.one_of(
     st.tuples(st.just("own"), st.sampled_from(TARGETS), st.sampled_from(Verdict)),
     st.tuples(
@@ -323,10 +546,13 @@ STEPS = st.one_of(
     st.tuples(st.just("report"), st.sampled_from([EU, "us-east", "ap-south"]), st.floats(0.1, 9.0)),
     st.tuples(
         st.just("override"),
-        st.sampled_from([EU, "us-east", "ap-south"]),
+        st.sampled_from(
+            [(EU, ""), ("us-east", ""), ("ap-south", ""), (EU, SHOP), ("us-east", SHOP), ("", SHOP)]
+        ),
         st.one_of(st.none(), st.sampled_from(OverrideKind)),
         st.one_of(st.none(), st.floats(0.1, 9.0)),
     ),
+    st.tuples(st.just("intake"), st.sampled_from([EU, "us-east"]), st.integers(0, 3)),
     st.tuples(st.just("fleet"), st.sampled_from(FLEETS)),
     st.tuples(st.just("pause"), st.floats(0.0, 5.0)),
 )
@@ -339,22 +565,30 @@ def test_a_world_that_is_folded_bit_by_bit_is_the_world_that_is_folded_at_once(
     clock = FakeClock(NOW)
     ledger, fleet = Ledger(FLEETS[0], "me", clock), FLEETS[0]
     reports: dict[str, tuple[Report, float]] = {}
-    overrides: dict[str, Override] = {}
+    overrides: dict[tuple[str, str], Override] = {}
+    intakes: dict[str, Intake] = {}
     for number, step in enumerate(steps, 1):
         match step:
             case "own", target, seen:
                 # Each is news, so that what is shown is what was heard last.
                 ledger.own(observation(target, "me", seen, since=NOW + number, sequence=number))
             case "report", region, lease:
-                report = Report(region, "edge1", NOW, number, 1, 0.0, None, None, sequence=number)
+                pools = (PoolReport("web", number % 3, 2),)
+                report = Report(region, "edge1", NOW, number, 1, 0.0, None, None, pools, sequence=number)
                 reports[region] = report, clock.monotonic() + lease
                 ledger.hear_report(report, lease)
-            case "override", region, kind, lasts:
-                overrides.pop(region, None)
+            case "override", (region, service), kind, lasts:
+                overrides.pop((region, service), None)
                 if kind is not None:
                     until = None if lasts is None else clock.now() + lasts
-                    overrides[region] = Override(region, kind, "ana", "", clock.now(), until)
-                ledger.hear_override(region, overrides.get(region))
+                    word = Override(region, kind, "ana", "", clock.now(), until, service)
+                    overrides[region, service] = word
+                ledger.hear_override(region, service, overrides.get((region, service)))
+            case "intake", region, sequence:
+                intake = Intake(shed=number / 100, sequence=sequence)
+                if region not in intakes or sequence >= intakes[region].sequence:
+                    intakes[region] = intake
+                ledger.hear_intake(region, intake, from_store=True)
             case "fleet", fleet:
                 ledger.use_fleet(fleet)
             case "pause", seconds:
@@ -371,6 +605,7 @@ def test_a_world_that_is_folded_bit_by_bit_is_the_world_that_is_folded_at_once(
             overrides.values(),
             at=clock.now(),
             store_read_at=None,
+            intakes=intakes,
         )
         assert ledger.world == fresh
         assert changed == (ledger.world != replace(before, at=clock.now()))

@@ -17,11 +17,13 @@ from stores import (
     EU,
     EU_TARGET,
     NEVER,
+    WWW,
     connected_client,
     eventually,
     is_down,
     is_up,
     running,
+    serving_fleet,
     until,
 )
 
@@ -37,7 +39,7 @@ from gslb.store.publish import Batch, write
 from gslb.store.rates import Client, Spending, spend
 from gslb.store.state import StateStore
 from gslb.store.watch import Heard, read_keys
-from gslb.world import Override, OverrideKind, PoolReport, RegionState, Report, Verdict
+from gslb.world import Intake, Override, OverrideKind, PoolReport, RegionState, Report, Verdict
 
 GOOD = {name.encode(): text.encode() for name, text in encode_observation(observation()).items()}
 
@@ -242,7 +244,12 @@ def test_whatever_bytes_are_there_reading_goes_on(
     redis_server: RedisServer, garbage: dict[bytes, bytes]
 ) -> None:
     fleet = small_fleet(redis_server.url)
-    places = [keys.observation(EU_TARGET, "ns1"), keys.report(EU, "edge1"), keys.override(EU)]
+    places = [
+        keys.observation(EU_TARGET, "ns1"),
+        keys.report(EU, "edge1"),
+        keys.override(EU),
+        keys.intake(EU),
+    ]
     with redis_server.client() as client:
         for key in places:
             client.delete(key)
@@ -254,7 +261,8 @@ def test_whatever_bytes_are_there_reading_goes_on(
             return await read_keys(client, fleet, [*places, "gslb:v1:", "other", keys.verdict(EU)])
 
     heard = asyncio.run(read())
-    assert heard.overrides == {EU: None}
+    assert heard.overrides == {(EU, ""): None}
+    assert heard.intakes == {EU: None}
     assert set(heard.unreadable) | {places[0]} == set(places)
     for record, lease in heard.observations:
         assert (record.target, record.observer) == (EU_TARGET, "ns1")
@@ -284,6 +292,7 @@ async def test_an_override_reaches_all_and_is_cleared_for_all(redis_server: Redi
 async def test_overrides_outlive_the_link_but_not_their_end(redis_server: RedisServer) -> None:
     fleet = small_fleet(redis_server.url, poll=0.05, timeout=0.2)
     async with running(fleet, "ns1") as store:
+        await eventually(lambda: store.connected)
         await store.set_override(drain(SystemClock().now() + 1.0))
         redis_server.kill()
         await eventually(lambda: not store.connected)
@@ -378,17 +387,49 @@ async def test_observers_that_come_and_go_are_told_of(redis_server: RedisServer)
     assert ("observer_left", "ns1 was stopped") in told
 
 
-async def test_reports_arrive_with_the_poll(redis_server: RedisServer) -> None:
+def report(healthy: int, *, in_flight: int = 1) -> Report:
+    pools = (PoolReport("web", healthy, 3, in_flight),)
+    return Report(EU, "edge1", 1_800_000_000.0, 12.5, 3, 0.01, 2000.0, 0.006, pools)
+
+
+async def test_how_busy_a_region_is_arrives_with_the_poll(redis_server: RedisServer) -> None:
     fleet = small_fleet(redis_server.url, poll=0.02)
-    report = Report(EU, "edge1", 1_800_000_000.0, 12.5, 3, 0.01, 2000.0, 0.006, (PoolReport("web", 2, 3, 1),))
     async with running(fleet, "eu-west-edge1") as edge, running(fleet, "ns1") as node:
         regions = node.world.regions
-        edge.report(report)
+        edge.report(report(3))
         world = await until(node, lambda world: bool(world.reports))
         (heard,) = world.reports[EU]
-        assert replace(heard, epoch=0, sequence=0) == report
+        assert replace(heard, epoch=0, sequence=0) == report(3)
         assert heard.epoch == edge.epoch
-        assert world.regions is regions, "a report decides nothing about regions"
+        edge.report(report(3, in_flight=2))
+        world = await until(node, lambda world: world.reports[EU][0].pools[0].in_flight == 2)
+        assert world.regions is regions, "how busy a region is decides nothing about it"
+
+
+async def test_lost_servers_are_told_of_by_nudge_without_any_poll(redis_server: RedisServer) -> None:
+    fleet = small_fleet(redis_server.url, poll=NEVER)
+    async with running(fleet, "eu-west-edge1") as edge, running(fleet, "ns1") as node:
+        for healthy in (3, 2, 0, 1):
+            edge.report(report(healthy))
+            world = await until(
+                node, lambda world, wanted=healthy: [r.healthy for r in world.reports.get(EU, ())] == [wanted]
+            )
+            assert world.region(EU).without == (frozenset() if healthy else {"web"})
+            assert world.region(EU).live == round(healthy / 3, 2)
+        nudged: list[bytes] = []
+        client = connect(fleet.redis)
+        async with client.pubsub() as subscription:
+            await subscription.subscribe(keys.CHANGES)
+            edge.report(report(1, in_flight=7))
+            edge.report(report(2, in_flight=8))
+            async for message in subscription.listen():
+                if message["type"] == "message":
+                    nudged.append(message["data"])
+                    break
+            found = await client.hget(keys.report(EU, "edge1"), "pool:web")
+        await disconnect(client)
+        assert nudged == [keys.report(EU, "edge1").encode()]
+        assert found == b"2 of 3 healthy, 8 in flight"
 
 
 async def test_servers_observations_are_there_for_people_and_decide_nothing(
@@ -455,12 +496,16 @@ async def test_refused_writes_are_known_and_reading_goes_on(redis_server: RedisS
     assert [line["event"] for line in lines].count("redis refuses what we write") == 1
 
 
-async def test_the_permissions_in_the_documentation_suffice(redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("shares_limits", [True, False])
+async def test_the_permissions_in_the_documentation_suffice(
+    redis_server: RedisServer, shares_limits: bool
+) -> None:
     text = Path(__file__).parents[2].joinpath("docs", "redis.md").read_text("utf-8")
-    rules = text.partition("ACL SETUSER gslb ")[2].partition("```")[0].split()
+    *lines_of_all, of_limits = text.partition("ACL SETUSER gslb ")[2].partition("```")[0].splitlines()
+    rules = " ".join([*lines_of_all, *([of_limits] if shares_limits else [])]).split()
     with redis_server.client() as admin:
         admin.execute_command("ACL", "SETUSER", "gslb", *rules)
-        fleet = small_fleet(f"redis://gslb:password@127.0.0.1:{redis_server.port}/0", poll=NEVER)
+        fleet = serving_fleet(f"redis://gslb:password@127.0.0.1:{redis_server.port}/0", poll=NEVER)
         with structlog.testing.capture_logs() as lines:
             async with (
                 running(fleet, "ns1", publishes_verdicts=True) as one,
@@ -469,12 +514,16 @@ async def test_the_permissions_in_the_documentation_suffice(redis_server: RedisS
                 one.observe(observation())
                 two.observe(observation(observer="ns2"))
                 await one.set_override(drain(SystemClock().now() + 60.0))
-                await until(two, lambda world: world.region(EU).override is not None)
+                await one.set_override(replace(drain(), service=WWW))
+                assert await one.propose_intake(EU, Intake(shed=0.1, reason="gives some away", sequence=1))
+                await until(two, lambda world: WWW in world.region(EU).overrides)
+                await until(two, lambda world: not world.region(EU).intake.whole)
                 assert await two.clear_override(EU)
                 await until(one, lambda world: world.region(EU).override is None)
                 await eventually(lambda: admin.hget(keys.verdict(EU), "state") == "up")
                 assert await one.events()
                 assert one.last_error == two.last_error == ""
+            if shares_limits:
                 client = connect(fleet.redis)
                 spending = Spending("limit", 0.1, 10, [Client("192.0.2.1", 1, 0.1)])
                 assert (await spend(client, "edge 1", [spending])).processes == 1

@@ -14,7 +14,7 @@ from stores import EU, EU_TARGET, NEVER, WAIT, connected_client, eventually, is_
 
 from gslb.clock import FakeClock, SystemClock
 from gslb.fleet import Fleet
-from gslb.store import keys, state
+from gslb.store import inbox, keys
 from gslb.store.codec import encode_observation
 from gslb.store.ledger import Ledger
 from gslb.store.link import Link
@@ -167,11 +167,17 @@ async def test_a_reading_that_began_before_an_override_does_not_undo_it(
     has_read, go_on = asyncio.Event(), asyncio.Event()
     readings = 0
 
-    async def slow(client: redis.asyncio.Redis, fleet: Fleet, *, but_of: str | None = None) -> Heard:
+    async def slow(
+        client: redis.asyncio.Redis,
+        fleet: Fleet,
+        *,
+        but_of: str | None = None,
+        held: Iterable[tuple[str, str]] = (),
+    ) -> Heard:
         nonlocal readings
         readings += but_of == "ns1"
         follows_the_subscription = but_of == "ns1" and readings == 2
-        heard = await read_everything(client, fleet, but_of=but_of)
+        heard = await read_everything(client, fleet, but_of=but_of, held=held)
         if follows_the_subscription:
             has_read.set()
             await go_on.wait()
@@ -182,7 +188,7 @@ async def test_a_reading_that_began_before_an_override_does_not_undo_it(
     async with running(fleet, "ns2") as other:
         if cleared:
             await other.set_override(override)
-        monkeypatch.setattr(state, "read_everything", slow)
+        monkeypatch.setattr(inbox, "read_everything", slow)
         async with running(fleet, "ns1") as store:
             async with asyncio.timeout(WAIT):
                 await has_read.wait()

@@ -88,7 +88,7 @@ cdef bytes _error_option(packed):
 
 
 cdef Template* _template(packed, int32_t served) except NULL:
-    """On the heap; `packed` None: not an answer, but that one of level 1 is to be taken."""
+    """On the heap; `packed` None: not an answer, but a deeper one is to be taken."""
     cdef bytes error = b"" if packed is None else _error_option(packed)
     cdef size_t size = sizeof(Template) if packed is None else _size(packed, error)
     cdef Template* template = <Template*>calloc(1, size)

@@ -7,7 +7,7 @@ from gslb.dns.compiled.network cimport UNMAPPED, Spans, carries_ipv4, high_of, s
 from gslb.dns.compiled.serving cimport BookState
 from gslb.dns.compiled.siphash cimport SipKey, siphash
 from gslb.dns.compiled.stored cimport (
-    LOCATED, NEVER, NO_SHARE, ORDERED, SHARED, SHARES, Question, Ranks, Template, is_question,
+    LOCATED, NEVER, NO_SHARE, ORDERED, PART, SHARED, SHARES, Question, Ranks, Template, is_question,
     outcome_key, rank_of, ranks_key,
 )
 from gslb.dns.compiled.table cimport table_find
@@ -90,6 +90,30 @@ cdef inline Template* _live_outcome(BookState* book, uint64_t key, double now, b
     return template
 
 
+cdef inline Template* _outcome_of_part(
+    Chosen* chosen,
+    BookState* book,
+    const uint8_t* address,
+    uint8_t version,
+    uint64_t high,
+    uint32_t rank,
+    double now,
+) noexcept nogil:
+    """A group's answer for the part of the clients that one is in, where a region does not take everybody."""
+    cdef Template* template
+    cdef uint32_t length = 8 * (IPV4_OCTETS if version == 4 else IPV6_OCTETS)
+    cdef uint32_t share
+    if version == 6 and carries_ipv4(high):
+        return NULL
+    share = share_of(address, version)
+    if length > chosen.scope:
+        chosen.scope = length
+    template = _live_outcome(
+        book, outcome_key(chosen.question.group, 1, rank, share - share % PART), now, &chosen.stale
+    )
+    return NULL if template == NULL or template.deeper else template
+
+
 cdef inline Template* _outcome(
     Chosen* chosen, BookState* book, const uint8_t* address, uint8_t version, double now
 ) noexcept nogil:
@@ -100,7 +124,7 @@ cdef inline Template* _outcome(
     cdef uint32_t share = NO_SHARE
     cdef uint32_t vantage
     cdef uint32_t prefix_length = 0
-    cdef uint32_t rank
+    cdef uint32_t rank = 0
     cdef uint32_t level
     if question.flags & SHARED:
         if version == 6 and carries_ipv4(high):
@@ -109,7 +133,9 @@ cdef inline Template* _outcome(
         chosen.scope = 8 * (IPV4_OCTETS if version == 4 else IPV6_OCTETS)
     if not question.flags & LOCATED:
         template = _live_outcome(book, outcome_key(question.group, 0, 0, share), now, &chosen.stale)
-        return NULL if template == NULL or template.deeper else template
+        if template == NULL or not template.deeper:
+            return template
+        return _outcome_of_part(chosen, book, address, version, high, 0, now)
     vantage = vantage_of(book, high, version, &prefix_length)
     if vantage == UNMAPPED:
         return NULL
@@ -122,7 +148,7 @@ cdef inline Template* _outcome(
         template = _live_outcome(book, outcome_key(question.group, level, rank, share), now, &chosen.stale)
         if template == NULL or not template.deeper:
             return template
-    return NULL
+    return _outcome_of_part(chosen, book, address, version, high, rank, now)
 
 
 cdef inline bint choose(

@@ -12,6 +12,7 @@ cdef enum:
     ORDERED = 4
     NO_SHARE = 4096
     SHARES = 4096
+    PART = 32  # shares; of gslb.policy.intake
     LONGEST_QUESTION = 257  # a name, and the two bytes of its type
     QUESTION_ROOM = 264  # the same in whole words
 
@@ -39,7 +40,7 @@ ctypedef struct Template:
     uint16_t flags
     uint16_t error_length  # of the whole option; 0: none
     uint16_t cuts  # at least one
-    uint16_t deeper  # not an answer: one of level 1 is to be taken
+    uint16_t deeper  # not an answer: one of level 1, or of a part of the clients, is to be taken
     # The cuts follow, the option of the extended error, and the tail.
 
 ctypedef struct Question:
