@@ -107,7 +107,8 @@ class TargetState:
     observations: tuple[Observation, ...] = ()
 
 
-_DECISIVE = {OverrideKind.FORCED_UP, OverrideKind.FORCED_DOWN, OverrideKind.DRAIN, OverrideKind.HOLD}
+_DECISIVE = {OverrideKind.FORCED_UP, OverrideKind.FORCED_DOWN, OverrideKind.DRAIN}
+_HOLDING = {OverrideKind.HOLD}
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -162,10 +163,12 @@ class RegionState:
 
     def deciding_override(self, service: str) -> Override | None:
         """The word that holds, weights apart: what was said of the service comes before what was said of the
-        region."""
-        for override in (self.overrides.get(service), self.override):
-            if override is not None and override.kind in _DECISIVE:
-                return override
+        region, and a hold, which only keeps what is observed, after all others."""
+        said = (self.overrides.get(service), self.override)
+        for kinds in (_DECISIVE, _HOLDING):
+            for override in said:
+                if override is not None and override.kind in kinds:
+                    return override
         return None
 
     def weight(self, service: str) -> float:

@@ -1,11 +1,13 @@
-"""A real Redis Cluster whose nodes tests can kill: three primaries, and a replica of the one with our keys."""
+"""A real Redis Cluster with nodes that tests can kill: three primaries, a replica of one."""
 
 from __future__ import annotations
 
 import itertools
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import redis
 from ports import free_port
@@ -15,6 +17,8 @@ from gslb.store.cluster import SLOT
 
 PATIENCE = 60.0
 """Seconds that only a machine without any time to spare needs."""
+
+Found = TypeVar("Found")
 
 _PRIMARIES = 3
 _SLOTS = 16384
@@ -34,9 +38,6 @@ class RedisCluster:
         self.ports = [free_port() for _ in range(_PRIMARIES + 1)]
         self._buses = {port: free_port() for port in self.ports}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        for port in self.ports:
-            self._start(port)
-        self._join()
 
     @property
     def url(self) -> str:
@@ -53,10 +54,19 @@ class RedisCluster:
         """The port of the running node that has our keys, and says so itself."""
         return _found(lambda: next((port for port in self.ports if self._owns(port)), None))
 
+    def until_others_own(self, before: int) -> None:
+        """Until our keys are with another node than that."""
+        _found(lambda: next((port for port in self.ports if port != before and self._owns(port)), None))
+
     def replica(self) -> int:
         """The port of the running node that would take them over."""
         owner = self.owner()
         return next(port for port in self.ports if self._role(port) == ("slave", owner))
+
+    def start(self) -> None:
+        for port in self.ports:
+            self._start(port)
+        self._join()
 
     def kill(self, port: int) -> None:
         """End a node as a power cut would."""
@@ -64,7 +74,7 @@ class RedisCluster:
         self._processes[port].wait()
 
     def mend(self) -> None:
-        """Start what does not run, and wait until all know that all is well, and the replica has everything."""
+        """Start what does not run; wait until all know that all is well, and the replica has everything."""
         for port, process in self._processes.items():
             if process.poll() is not None:
                 self._start(port)
@@ -91,8 +101,8 @@ class RedisCluster:
             slots = _SLOTS * number // _PRIMARIES, _SLOTS * (number + 1) // _PRIMARIES - 1
             self._tell(port, "CLUSTER ADDSLOTSRANGE", *slots)
             self._tell(port, "CLUSTER SET-CONFIG-EPOCH", number + 1)
-            for other in self.ports:
-                self._tell(port, "CLUSTER MEET", "127.0.0.1", other, self._buses[other])
+        for other in self.ports[1:]:
+            self._tell(self.ports[0], "CLUSTER MEET", "127.0.0.1", other, self._buses[other])
         owner = self._tell(self.owner(), "CLUSTER MYID")
         # It can be told so once it knows of that node.
         _found(lambda: self._ask(replica, "CLUSTER REPLICATE", owner))
@@ -102,7 +112,9 @@ class RedisCluster:
         info = self._ask(port, "CLUSTER INFO") or {}
         nodes = self._ask(port, "CLUSTER NODES") or {}
         linked = self._ask(port, "INFO", "replication") or {}
-        well = all(not {"fail", "fail?", "handshake"} & set(node["flags"].split(",")) for node in nodes.values())
+        well = all(
+            not {"fail", "fail?", "handshake"} & set(node["flags"].split(",")) for node in nodes.values()
+        )
         replicas = [node for node in nodes.values() if "slave" in node["flags"]]
         return (
             info.get("cluster_state") == "ok"
@@ -128,7 +140,7 @@ class RedisCluster:
         with self.client(port) as client:
             return client.execute_command(*words)
 
-    def _ask(self, port: int, *words: str | int):
+    def _ask(self, port: int, *words: str | int) -> Any:
         """None if the node is not there, or will not say."""
         try:
             return self._tell(port, *words)
@@ -136,7 +148,7 @@ class RedisCluster:
             return None
 
 
-def _found(search):
+def _found(search: Callable[[], Found | None]) -> Found:
     """What `search` finds, looked for again and again."""
     deadline = time.monotonic() + PATIENCE
     while (found := search()) is None:

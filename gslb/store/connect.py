@@ -139,7 +139,7 @@ def _through_cluster(url: str, options: dict[str, Any]) -> redis.Redis:
     pool = ConnectionPool(connection_class=OwnersConnection, **options)
     # By now without what is the pool's alone, such as the most connections.
     of_all = dict(pool.connection_kwargs)
-    pool.connection_kwargs["nodes"] = Nodes(seeds, options["socket_connect_timeout"], of_all)
+    pool.connection_kwargs["nodes"] = Nodes(seeds, options["socket_connect_timeout"], of_all, reason)
     return redis.Redis.from_pool(pool)
 
 

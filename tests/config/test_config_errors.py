@@ -49,8 +49,9 @@ CASES = [
     (
         "redis://127.0.0.1:6379/0",
         "http://:pa55@h",
-        "1:14: redis.url: does not begin with redis://, rediss://, unix://, redis+sentinel://; write "
-        "redis://HOST:PORT/DATABASE, rediss://, unix:///PATH or redis+sentinel://HOST,HOST/SERVICE",
+        "1:14: redis.url: does not begin with redis://, rediss://, unix://, redis+sentinel://, "
+        "redis+cluster://; write redis://HOST:PORT/DATABASE, rediss://, unix:///PATH, "
+        "redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST",
     ),
     (
         '/0"}',

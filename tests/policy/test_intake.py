@@ -162,6 +162,8 @@ NOBODY, HALF = (said(OverrideKind.WEIGHT, weight=weight) for weight in (0.0, 0.5
         (state("eu-west", override=UP, overrides={SERVICE: DRAIN}), False),
         (state("eu-west", override=DRAIN, overrides={SERVICE: HALF}), False),
         (state("eu-west", overrides={"other.shop.test": DRAIN}), True),
+        (state("eu-west", override=DRAIN, overrides={SERVICE: HOLD_UP}), False),
+        (state("eu-west", override=UP, overrides={SERVICE: HOLD_DOWN}), True),
         (state("eu-west", override=NOBODY), False),
         (state("eu-west", override=HALF), True),
         (state("eu-west", override=HOLD_DOWN), False),

@@ -54,7 +54,7 @@ def test_no_password_shows(password: str) -> None:
     ("url", "message"),
     [
         ("http://me:sesame@host/", r"http://me:\*\*\*@host/ is not a Redis URL we can use"),
-        ("redis+cluster://host", "known schemes: redis, rediss, unix, redis.sentinel"),
+        ("redis+nothing://host", "known schemes: redis, rediss, unix, redis.sentinel"),
         ("redis://:sesame@host:port/0", "is not a legal Redis URL"),
         ("redis+sentinel://host:1", "service is missing"),
         ("redis+sentinel://h:x/service", "is not a sentinel's host:port"),
