@@ -10,19 +10,20 @@ COMPILED := $(wildcard gslb/dns/compiled/*.p?? edge/compiled/*.p??)
 SANITIZED := build/sanitized
 SANITIZERS := -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: demo demo-check test test-stories test-native lint types contracts check fuzz bench-dns bench-edge pictures clean help
+.PHONY: demo demo-check test test-stories test-chaos test-native lint types contracts check fuzz bench-dns bench-edge pictures clean help
 
 help:
 	@echo "make demo        run the three-region demo world; Ctrl-C ends it"
 	@echo "make demo-check  bring it up, try everything out, and end it"
 	@echo "make test        run the tests"
 	@echo "make test-stories kill, drain, add and remove servers under load, with real processes"
+	@echo "make test-chaos  break Redis, networks, clocks and processes, and ask DNS all the while"
 	@echo "make test-native run those of the compiled path with memory errors and undefined behaviour found"
 	@echo "make check       run the static checks: ruff, mypy, import contracts"
 	@echo "make fuzz        throw made-up packets at the DNS side for a minute, or FUZZ_SECONDS=600"
 	@echo "make bench-dns   what an answer costs, beside gdnsd, Knot DNS and PowerDNS; BENCH_DNS='--rounds 3'"
 	@echo "make bench-edge  what a request costs, beside nginx, HAProxy, Envoy and Caddy; BENCH_EDGE='--rounds 3'"
-	@echo "make pictures    draw what docs/balancing.md shows: the methods on three simulated loads"
+	@echo "make pictures    draw what docs/balancing.md and docs/simulation.md show, from simulated loads and faults"
 	@echo "make clean       remove the virtual environment and what tools left"
 
 demo: $(VENV)/.demo
@@ -32,11 +33,15 @@ demo-check: $(VENV)/.demo
 	@exec $(BIN)/gslb demo --check
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SPREAD) --ignore=tests/edge/stories
+	$(BIN)/python -m pytest $(SPREAD) --ignore=tests/edge/stories -m "not long"
 
 # Faults and operators under load, with real processes: a minute of its own.
 test-stories: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 2 tests/edge/stories
+
+# Failures, one a story, with real processes: some minutes.
+test-chaos: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/chaos
 
 # The modules with sanitizers are built beside a copy of what they belong to, and not over those in use.
 test-native: $(VENV)/.dev
@@ -86,6 +91,8 @@ pictures: $(VENV)/.dev
 	  --title "One of ten servers needs five times as long"
 	@$(BIN)/gslb simulate pool --failing 1 --picture docs/pictures/failing.svg \
 	  --title "One of ten servers fails at once"
+	@for scenario in region-lost demand-doubles too-much redis-lost flapping drain; do \
+	  $(BIN)/gslb simulate run $$scenario --picture docs/pictures/$$scenario.svg || exit 1; done
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from gslb.cli.scenario import run_scenario, scenarios
+
 GROUP = "gslb.commands"
 PREFIX = "simulate."
 
@@ -38,7 +40,11 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """With it Typer makes a group even of no commands."""
+    """With it Typer makes a group even of one command."""
+
+
+app.command("run")(run_scenario)
+app.command("scenarios")(scenarios)
 
 
 def _further() -> dict[str, EntryPoint]:

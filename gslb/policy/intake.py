@@ -102,7 +102,7 @@ def reluctance(client: Client, candidates: Candidates, home: str) -> int:
     return 0 if here is None or not candidates.spill else _reluctance(here, candidates, home)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def _reluctance(here: Coordinates, candidates: Candidates, home: str) -> int:
     at = next((region.coordinates for region in candidates if region.name == home), None)
     others = [region.coordinates for region in candidates if region.name != home]
@@ -120,7 +120,7 @@ def _draw(region: str, purpose: str, part: int) -> float:
     return _draws(region, purpose)[part]
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 10)
 def _draws(region: str, purpose: str) -> tuple[float, ...]:
     def number(part: int) -> bytes:
         return blake2b(f"{purpose}/{region}/{part}".encode(), digest_size=8).digest()

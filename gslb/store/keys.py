@@ -1,6 +1,7 @@
 """The only place that spells a key, a channel or a time to live of ours in Redis.
 
-Every key starts with PREFIX (in a Cluster with that in braces, see cluster.py); whatever else is in the same Redis is none of our business.
+Every key starts with PREFIX (in a Cluster with that in braces, see cluster.py); whatever else is in the same
+Redis is none of our business.
 """
 
 from __future__ import annotations
