@@ -151,8 +151,9 @@ class RegionState:
         if self.weight(service) == 0.0:
             return False
         held = override.held_verdict(self.region) if override is not None else None
-        if held is not None:
-            return held is not Verdict.DOWN
+        if override is not None and held is not None:
+            # What is recorded of a whole region says nothing of the pools of single services.
+            return held is not Verdict.DOWN and not (self.lacks(pools) and not override.service)
         if self.verdict is Verdict.DOWN or self.thin:
             return False
         return not self.lacks(pools)

@@ -203,7 +203,10 @@ class AnswerCache:
         elif isinstance(entry, Packed):
             self.hits += 1
         if missed and self.lessons is not None:
-            self.lessons.question(question, entry, passing=question in self.passing)
+            with self._lock:
+                # Not one that the service was moved away from meanwhile.
+                if (self.entries.get(question) or self.passing.get(question)) is entry:
+                    self.lessons.question(question, entry, passing=question in self.passing)
         if isinstance(entry, Packed):
             return Found(entry)
         made = self.outcomes.made
@@ -227,6 +230,8 @@ class AnswerCache:
                     self.groups.forget(oldest, gone)
                     if isinstance(gone, Entry):
                         self.outcomes.forget(gone.group)
+            if isinstance(entry, Entry):
+                entry = self.groups.moved(question, entry)
             kept[question] = entry
         return entry
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -46,6 +46,7 @@ class Group:
     """Services that are asked for under their own names share one, if they differ in nothing that an answer
     shows; every other question that leads to a service has its own. service: any of them.
 
+    apart: whether it is for a single service, of which an operator has said something.
     preferences: None where no policy goes by the client's place. keys: of the outcomes that are kept, if the
     group is a question's own; they go with it.
     """
@@ -55,6 +56,11 @@ class Group:
     preferences: Preferences | None
     consults: Consults
     keys: set[int] | None = None
+    apart: bool = False
+
+    def answers_for(self, service: str, apart: Collection[str]) -> bool:
+        """Whether answers made for a question for `service` are this group's. apart: those set apart."""
+        return self.keys is not None or self.apart or service not in apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +132,26 @@ class Groups:
         name, rtype = question
         service = self._fleet.services[reply.decision.service]
         if reply.decided_at == name and not service.hostname_regions(self._fleet.regions):
-            return Entry(self._find(self._shared_key(service, rtype), service), service.name)
+            return Entry(self._shared(service, rtype), service.name)
         return Entry(self._find(question, service, own=True), service.name)
 
     def moved(self, question: Question, entry: Entry) -> Entry:
-        """What `question` leads to now that its service has been set apart."""
-        if entry.group.keys is not None:
+        """What `question` leads to, which led to `entry` before services may have been set apart."""
+        if entry.group.answers_for(entry.service, self.apart):
             return entry
         service = self._fleet.services[entry.service]
-        return Entry(self._find(self._shared_key(service, question[1]), service), entry.service)
+        return Entry(self._shared(service, question[1]), entry.service)
 
-    def _shared_key(self, service: Service, rtype: int) -> Hashable:
-        """What questions of that type for services under their own names share a group by."""
-        return (*_shown(service), rtype, service.name if service.name in self.apart else "")
+    def _shared(self, service: Service, rtype: int) -> Group:
+        """That of all questions of a type for services under their own names that differ in nothing."""
+        apart = service.name in self.apart
+        key = (*_shown(service), rtype, service.name if apart else "")
+        return self._find(key, service, apart=apart)
 
-    def _find(self, key: Hashable, service: Service, *, own: bool = False) -> Group:
+    def _find(self, key: Hashable, service: Service, *, own: bool = False, apart: bool = False) -> Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups.setdefault(key, self._group(service, own=own))
+            group = self._groups.setdefault(key, self._group(service, own, apart))
             self.by_number[group.number] = group
         return group
 
@@ -152,7 +160,7 @@ class Groups:
         if isinstance(entry, Entry) and self._groups.get(question) is entry.group:
             del self._groups[question], self.by_number[entry.group.number]
 
-    def _group(self, service: Service, *, own: bool) -> Group:
+    def _group(self, service: Service, own: bool, apart: bool) -> Group:
         consults = service_consults(service)
         preferences: Preferences | None = None
         if consults.location:
@@ -161,7 +169,7 @@ class Groups:
             if preferences is None:
                 preferences = self._preferences.setdefault(key, self._preferences_of(key, service))
                 self._share_places_out()
-        return Group(next(self._numbers), service, preferences, consults, set() if own else None)
+        return Group(next(self._numbers), service, preferences, consults, set() if own else None, apart)
 
     def _preferences_of(self, key: Hashable, service: Service) -> Preferences:
         before = self._before

@@ -95,13 +95,18 @@ class KnownAnswers:
             if self._kept > MOST_ENTRIES:
                 self._forget_all()
             known = self.names[rtype][lowered] = self._known(entry)
+            if self._cache.entries.get(question) is not entry:
+                self.names[rtype].pop(lowered, None)  # its service was set apart meanwhile
             return known
         known = self._passing.get(question)
         if known is None:
-            known = self._known(self._cache.passing[question])
+            entry = self._cache.passing[question]
+            known = self._known(entry)
             if len(self._passing) >= MOST_PASSING:
                 self._passing.clear()
             self._passing[question] = known
+            if self._cache.passing.get(question) is not entry:
+                self._passing.pop(question, None)
         return known
 
     def forget(self, name: bytes, rtype: int) -> None:

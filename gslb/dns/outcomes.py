@@ -51,6 +51,8 @@ class Outcomes:
         self._own: dict[int, None] = {}
         self._dependents: defaultdict[str, set[int]] = defaultdict(set)
         self._waiting: dict[int, None] = {}
+        # Stale ones that get no successor until somebody asks.
+        self._lapsing: dict[int, None] = {}
         self._lock = threading.Lock()
 
     def find(self, key: int, question: Question, client: Client | None, now: float) -> Outcome | None:
@@ -96,7 +98,10 @@ class Outcomes:
                 outcome = kept[key]
                 if ends < outcome.ends:
                     outcome.ends = ends
-            self._waiting.update(stale)
+                if self._is_of_part(key):
+                    self._lapsing[key] = None
+                else:
+                    self._waiting[key] = None
             if self._lessons is not None and stale:
                 self._lessons.expire([key for key in stale if key not in remade], ends)
             for key, outcome in remade.items():
@@ -121,7 +126,22 @@ class Outcomes:
                     return True
                 for each, successor in remade.items():
                     self._store(each, successor)
+        if not self._waiting and self._lapsing:
+            with self._lock:
+                self._drop([key for key in self._lapsing if key in self.kept and self._is_stale(key)])
+                self._lapsing.clear()
         return bool(self._waiting)
+
+    def _is_stale(self, key: int) -> bool:
+        """Whether it has an end other than its own: the world has changed, and it has no successor yet."""
+        outcome = self.kept[key]
+        return outcome.ends != outcome.shrinks_at
+
+    def _is_of_part(self, key: int) -> bool:
+        """Whether it is for a part of the clients, of a group that tells no shares apart by itself. There may
+        be very many of these, and many change at once: they are made anew when they are asked for."""
+        group = self._groups.by_number.get(key >> 38)
+        return key & SHARE_BITS != NO_SHARE and group is not None and not group.consults.share
 
     def _remade(self, authority: Authority, key: int, outcome: Outcome, now: float) -> dict[int, Outcome]:
         """An outcome's successor; before it, if its head tells too little now, those of the orders below."""
@@ -129,7 +149,7 @@ class Outcomes:
         remade: dict[int, Outcome] = {}
         group = self._groups.by_number.get(key >> 38)
         preferences = group.preferences if group is not None else None
-        if successor.packed is None and preferences is not None:
+        if successor.packed is None and preferences is not None and key >> 37 & 1 == HEAD:
             client, share = outcome.client, key & SHARE_BITS
             for order in islice(preferences.below(key >> 13 & 0xFFFFFF), AT_ONCE):
                 below = outcome_key(key >> 38, ORDER, order, share)
@@ -160,6 +180,8 @@ class Outcomes:
         group = self._groups.by_number.get(key >> 38)
         if group is None:
             return  # its question has been driven out meanwhile
+        if not group.answers_for(outcome.service, self._groups.apart):
+            return  # its service has been set apart meanwhile
         own = group.keys
         before = self.kept.get(key)
         if before is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from gslb.fleet import AllDown, Fleet, Service
 from gslb.geo.location import IPAddress
@@ -109,11 +110,20 @@ def is_taken_out(state: RegionState, service: Service) -> bool:
 
 
 def _live(addresses: tuple[IPAddress, ...], state: RegionState, service: Service) -> tuple[IPAddress, ...]:
-    """Those not known to be down; of a region that is forced up, all."""
+    """Those not known to be down; of a region that is forced up, all, and of one that is held, all that were
+    not down when that was said."""
     override = state.deciding_override(service.name)
-    if override is not None and override.kind is OverrideKind.FORCED_UP:
-        return addresses
-    down = {address for address, target in state.targets.items() if target.verdict is Verdict.DOWN}
+    down_before = inf
+    if override is not None:
+        if override.kind is OverrideKind.FORCED_UP:
+            return addresses
+        if override.held_verdict(state.region) is not None:
+            down_before = override.since
+    down = {
+        address
+        for address, target in state.targets.items()
+        if target.verdict is Verdict.DOWN and target.since < down_before
+    }
     if not down:
         return addresses
     return tuple(address for address in addresses if str(address) not in down)

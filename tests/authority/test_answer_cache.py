@@ -28,7 +28,7 @@ from gslb.fleet import AllDown, Answers, Fleet, TimeToLive
 from gslb.geo.location import IPAddress
 from gslb.policy.failover import Failover
 from gslb.policy.weighted import Weighted
-from gslb.world import Verdict, World
+from gslb.world import Override, OverrideKind, RegionState, Verdict, World
 
 A, AAAA = 1, 28
 RESOLVER = "192.0.2.200"
@@ -179,6 +179,44 @@ def test_services_that_differ_in_nothing_visible_share_answers_and_are_counted_a
             assert address(who, BRITON, name) == WEST
     assert who.cached == 1
     assert dict(who.served) == {("www.shop.test", "eu-west"): 1, ("api.shop.test", "eu-west"): 2}
+
+
+def of_service(name: str, kind: OverrideKind = OverrideKind.DRAIN) -> RegionState:
+    override = Override("eu-west", kind, "ana", "", NOW - 5, service=name)
+    return state("eu-west", overrides={name: override})
+
+
+def test_a_word_on_a_service_leaves_those_alone_that_shared_its_answers():
+    who = responder(fleet(services=("www.shop.test", "api.shop.test")))
+    for name in who.authority.fleet.services:
+        assert address(who, BRITON, name) == WEST
+    who.use(changed(who, of_service("www.shop.test")))
+    for _ in range(2):
+        assert address(who, BRITON, "www.shop.test") == EAST
+        assert address(who, BRITON, "api.shop.test") == WEST
+    who.use(changed(who))
+    assert {address(who, BRITON, name) for name in who.authority.fleet.services} == {WEST}
+
+
+def test_what_was_being_made_when_its_service_was_set_apart_is_kept_for_nobody_else(monkeypatch):
+    who = responder(fleet(services=("www.shop.test", "api.shop.test")))
+    assert address(who, BRITON, "www.shop.test") == WEST
+    forget = outcomes.Outcomes.forget_services
+
+    def forget_and_find(self, services):
+        ((key, kept),) = self.kept.items()
+        forget(self, services)
+        # As a thread does that was at it before.
+        assert self.find(key, kept.question, kept.client, NOW) is not None
+
+    monkeypatch.setattr(outcomes.Outcomes, "forget_services", forget_and_find)
+    drained_for_www = changed(who, of_service("www.shop.test"))
+    who.use(drained_for_www)
+    who.use(
+        replace(drained_for_www, world=world(of_service("www.shop.test"), state("us-east", Verdict.DOWN)))
+    )
+    assert address(who, BRITON, "api.shop.test") == WEST
+    assert address(who, BRITON, "www.shop.test") == ASIA
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gslb.policy.candidates import candidates_of
 from gslb.policy.decision import Decision, decide
 from gslb.policy.intake import PARTS, RELUCTANCES, coarse_share, part_of, reluctance
 from gslb.policy.share import SHARES
-from gslb.world import Intake, Override, OverrideKind, RegionState, Verdict
+from gslb.world import Intake, Override, OverrideKind, RegionState, TargetState, Verdict
 
 SERVICE = "www.shop.test"
 NEAR, FAR = "10.1.0.0/16", "10.2.0.0/16"
@@ -164,6 +164,13 @@ NOBODY, HALF = (said(OverrideKind.WEIGHT, weight=weight) for weight in (0.0, 0.5
         (state("eu-west", overrides={"other.shop.test": DRAIN}), True),
         (state("eu-west", override=DRAIN, overrides={SERVICE: HOLD_UP}), False),
         (state("eu-west", override=UP, overrides={SERVICE: HOLD_DOWN}), True),
+        (state("eu-west", override=HOLD_UP, without=frozenset({"web"})), False),
+        (
+            state(
+                "eu-west", overrides={SERVICE: replace(HOLD_UP, service=SERVICE)}, without=frozenset({"web"})
+            ),
+            True,
+        ),
         (state("eu-west", override=NOBODY), False),
         (state("eu-west", override=HALF), True),
         (state("eu-west", override=HOLD_DOWN), False),
@@ -176,6 +183,19 @@ def test_whether_new_clients_of_a_service_may_come(known, eligible):
     made = replace(MADE, services={SERVICE: replace(MADE.services[SERVICE], pools=frozenset({"web"}))})
     names = {decided(part, known, made=made).chosen for part in range(PARTS)}
     assert ("eu-west" in names) is eligible
+
+
+def test_a_region_that_is_held_answers_with_all_that_was_not_down_before():
+    fallen, dead = (TargetState(text, Verdict.DOWN, since, "", 1.0) for text, since in TARGETS)
+    known = state(
+        "eu-west", Verdict.DOWN, override=HOLD_UP, targets={fallen.target: fallen, dead.target: dead}
+    )
+    answering = decided(0, known).answering
+    assert [str(each) for each in answering[4][0].addresses] == [fallen.target]
+    assert answering[6][0].region != "eu-west"
+
+
+TARGETS = (("192.0.2.2", NOW + 1), ("2001:db8::2", NOW - 1))
 
 
 def test_a_weight_is_the_part_of_the_clients_that_a_region_gets():
