@@ -235,6 +235,11 @@ class PoolState:
         return sum(server.ready and server.verdict is Verdict.UP for server in self.servers)
 
     @property
+    def not_down(self) -> int:
+        """How many servers nobody has found DOWN or taken out; those not yet looked at are used as well."""
+        return sum(server.ready and server.verdict is not Verdict.DOWN for server in self.servers)
+
+    @property
     def in_flight(self) -> int:
         return sum(server.in_flight for server in self.servers)
 

@@ -60,7 +60,8 @@ def make_report(
 
     error_rate: responses of 500 and above per request, 0 to 1. capacity is the region's, or what this edge's
     concurrency limits let through; utilisation is this edge's part of it, so that the sum over a region's
-    edges is the region's utilisation, if it is declared. processes: that serve for the edge.
+    edges is the region's utilisation, if it is declared. processes: that serve for the edge. Servers that
+    are still UNKNOWN count as healthy: requests go there, and a slow check must not cost a region clients.
     """
     elapsed = after.at - before.at
     requests = after.requests - before.requests
@@ -76,7 +77,7 @@ def make_report(
         capacity=capacity,
         utilisation=rate / capacity if capacity else None,
         pools=tuple(
-            PoolReport(pool.name, pool.healthy, len(pool.servers), pool.in_flight)
+            PoolReport(pool.name, pool.not_down, len(pool.servers), pool.in_flight)
             for pool in pools
             if pool.servers
         ),
@@ -112,7 +113,7 @@ def _service(
         capacity = estimated_capacity(pools, latency, processes)
     return ServiceReport(
         service=stats.name,
-        healthy=sum(pool.healthy for pool in pools),
+        healthy=sum(pool.not_down for pool in pools),
         servers=sum(len(pool.servers) for pool in pools),
         in_flight=sum(pool.in_flight for pool in pools),
         requests_per_second=rate,

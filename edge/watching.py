@@ -131,7 +131,7 @@ class Watching:
             self._other_servers.set()
 
     def _count_healthy(self) -> dict[str, tuple[int, int]]:
-        return {pool.name: (pool.healthy, len(pool.servers)) for pool in self._pools}
+        return {pool.name: (pool.not_down, len(pool.servers)) for pool in self._pools}
 
     def _loaded(self, target: str, load: float | None) -> None:
         server = self._pools.servers.get(target)

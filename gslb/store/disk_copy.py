@@ -38,6 +38,8 @@ class DiskCopy:
         self._path = path
         self._clock = clock
         self._writing = threading.Lock()
+        # Who knows more saves later.
+        self._in_turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._failing = False
 
@@ -115,8 +117,13 @@ class DiskCopy:
                 async with asyncio.timeout(REFRESH):
                     await self._changed.wait()
             self._changed.clear()
-            await asyncio.to_thread(self.save, memory())
+            await self.save_now(memory)
             await asyncio.sleep(PAUSE)
+
+    async def save_now(self, memory: Callable[[], Memory]) -> None:
+        """Save what `memory` returns; it is on disk then, or a line in the log says why not."""
+        async with self._in_turn:
+            await asyncio.to_thread(self.save, memory())
 
 
 def _problem(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 
 from gslb.health.fold import holds, overrides_here
 from gslb.world import Override
@@ -32,6 +32,13 @@ class HeldOverrides:
 
     def knows(self, region: str, service: str) -> bool:
         return service in self._held.get(region, {})
+
+    def keep(self, wanted: Callable[[str, str], bool]) -> None:
+        """Forget all but those on `wanted` regions and services."""
+        subjects = [(region, service) for region, here in self._held.items() for service in here]
+        for region, service in subjects:
+            if not wanted(region, service):
+                self.hear(region, service, None)
 
     def on_region(self, region: str) -> Override | None:
         return self._held.get(region, {}).get("") if region else None

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 from gslb.clock import Clock
 from gslb.fleet import Fleet
-from gslb.health.fold import Known, as_concluded, fold_region, holds, region_targets, services_of_regions
+from gslb.health.fold import (
+    Known,
+    Settle,
+    as_concluded,
+    fold_region,
+    holds,
+    region_targets,
+    services_of_regions,
+)
 from gslb.store.held_overrides import HeldOverrides
 from gslb.store.memory import Memory
 from gslb.store.reports import Reports
@@ -28,8 +36,8 @@ class Ledger:
 
     Invariants: of one observer and target the greatest (epoch, sequence) is held. A foreign record ends
     with its lease and never before: that Redis no longer has it proves nothing. Own records end only when
-    they are replaced. Overrides end when their time is over, or when Redis was read and has none. Intakes
-    do not end: of one region the greatest sequence is held.
+    they are replaced. Overrides end when their time is over, when Redis was read and has none, or when the
+    fleet no longer has what they are on. Intakes do not end: of one region the greatest sequence is held.
 
     While Redis is away nothing follows from silence; see `Silence`.
 
@@ -54,7 +62,7 @@ class Ledger:
         self.use_fleet(fleet)
 
     def use_fleet(self, fleet: Fleet) -> None:
-        """From now on fold for `fleet`; what is known stays known."""
+        """From now on fold for `fleet`; what is known of it stays known."""
         self._fleet = fleet
         self._services = services_of_regions(fleet)
         self._targets_of = {
@@ -67,6 +75,7 @@ class Ledger:
         slowest = max((check.interval + check.timeout for check in checks), default=0.0)
         self._silent_after = max(SILENT_AFTER_LEASES * fleet.redis.lease, SILENT_AFTER_ROUNDS * slowest)
         self._voices.count(self._targets)
+        self._overrides.keep(self._has)
         self._unfolded = set(fleet.regions)
         self._reports.gather_all()
         self._world = World(self._clock.now(), {name: RegionState(name) for name in fleet.regions})
@@ -87,6 +96,11 @@ class Ledger:
         return self._targets
 
     @property
+    def is_behind(self) -> bool:
+        """Whether something was observed that the world does not tell of yet."""
+        return bool(self._voices.changed)
+
+    @property
     def overrides(self) -> tuple[Override, ...]:
         """Those in force."""
         return self._overrides.in_force(self._clock.now())
@@ -97,11 +111,17 @@ class Ledger:
         return dict(self._intakes)
 
     def own(self, observation: Observation) -> bool:
-        """Hold an observation of this process's; True if it is news."""
+        """Hold an observation of this process's; True if it is news to others."""
         now = self._clock.monotonic()
-        if not self._silence.tells(now) and self._voices.own_of(observation.target) is None:
+        holding = not self._silence.tells(now)
+        if holding and self._voices.own_of(observation.target) is None:
             self._silence.looks_first(observation)
-        return self._voices.own(observation, now)
+        news = self._voices.own(observation, now)
+        if holding and observation.target in self._targets:
+            # Each look may make this process sure of a target, and news of one that it can judge others.
+            remembered = self._voices.others_remembered
+            self._voices.changed.update(remembered if news else remembered & {observation.target})
+        return news
 
     def hear(self, observation: Observation, lease: float) -> bool:
         """Hold a foreign observation for `lease` seconds; True if it is news.
@@ -128,8 +148,14 @@ class Ledger:
 
         It is on a region if there is no `service`, and on a service wherever it is if there is no `region`.
         """
-        if self._overrides.hear(region, service, override):
+        if self._has(region, service) and self._overrides.hear(region, service, override):
             self._unfold_said_of(region, service)
+
+    def _has(self, region: str, service: str) -> bool:
+        """Whether the fleet has what a word is on: nobody here would notice that it was taken back."""
+        return (not region or region in self._fleet.regions) and (
+            not service or service in self._fleet.services
+        )
 
     def _unfold_said_of(self, region: str, service: str) -> None:
         if region:
@@ -290,7 +316,10 @@ class Ledger:
             intake=self._intakes.get(name, EVERYBODY),
         )
         heard = {target: self._voices.told_of(target) for target in self._targets_of[name]}
-        settle = self._silence.settling(before) if holding else as_concluded
+        settle: Settle = as_concluded
+        if holding:
+            fall = region.check.fall
+            settle = self._silence.settling(before, lambda target: self._voices.surely_down(target, fall))
         return fold_region(region, heard, known, settle)
 
     def _drop_ended(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import redis.asyncio as redis
@@ -26,12 +26,14 @@ _log = structlog.get_logger(__name__)
 class _Due:
     """What waits to be written, by key (verdicts, intakes: by region), the latest of each.
 
+    turned: regions whose verdict has become another; of others no more is written than what stands beside it.
     nudge: keys of it that others shall read at once. unlisted: overrides that may go from the index.
     """
 
     observations: dict[str, Observation] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)
     verdicts: dict[str, RegionState] = field(default_factory=dict)
+    turned: set[str] = field(default_factory=set)
     intakes: dict[str, Intake] = field(default_factory=dict)
     nudge: set[str] = field(default_factory=set)
     unlisted: set[Subject] = field(default_factory=set)
@@ -41,6 +43,7 @@ class _Due:
             self.observations | later.observations,
             self.reports | later.reports,
             self.verdicts | later.verdicts,
+            self.turned | later.turned,
             self.intakes | later.intakes,
             self.nudge | later.nudge,
             self.unlisted | later.unlisted,
@@ -90,11 +93,15 @@ class Outbox:
         if before is None or _what_decides(before) != _what_decides(report):
             self._due.nudge.add(key)
 
-    def put_verdicts(self, states: Mapping[str, RegionState]) -> bool:
-        """Regions whose states have changed; whether there is anything to write for that."""
+    def put_verdicts(self, states: Mapping[str, RegionState], turned: Collection[str]) -> bool:
+        """Regions whose states have changed; whether there is anything to write for that.
+
+        turned: those of them whose verdict has. Who sees something else new must not undo another's verdict.
+        """
         if self._publishes_verdicts:
             self._verdicts |= states
             self._due.verdicts |= states
+            self._due.turned.update(turned)
         return self._publishes_verdicts and bool(states)
 
     def put_intakes(self, intakes: Mapping[str, Intake]) -> bool:
@@ -130,7 +137,7 @@ class Outbox:
 
     def _batch(self, due: _Due, renew: bool) -> Batch:
         observations, reports, intakes = dict(due.observations), dict(due.reports), dict(due.intakes)
-        verdicts = [(state, True) for state in due.verdicts.values()]
+        verdicts = [(state, region in due.turned) for region, state in due.verdicts.items()]
         if renew:
             for observation in self._ledger.own_observations():
                 observations[keys.observation(observation.target, self._observer)] = observation

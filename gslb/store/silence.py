@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from gslb.fleet import Quorum
 from gslb.health.fold import Settle
-from gslb.health.quorum import brought_down_by_silence, kept
+from gslb.health.quorum import brought_down_by_silence, conclude, kept
 from gslb.world import Observation, RegionState, TargetState, Verdict
 
 
@@ -17,7 +17,8 @@ class Silence:
     While Redis is away, and for a grace after it is back, in which everyone alive is heard again, leases
     that end take no target from UP to DOWN: that others are not heard is then no news of the target. What
     was UP is held until this process itself sees it go down, or until so many of those who were heard
-    before say so that their silence makes no difference.
+    before say so that their silence makes no difference. What others said before this process began is
+    held until it is sure of the opposite.
     """
 
     def __init__(self, own: Callable[[str], Observation | None]) -> None:
@@ -61,15 +62,20 @@ class Silence:
         """When what is held will be held no more; infinity if that is not known, or nothing is."""
         return self._back_until if self.held and not self._is_away else math.inf
 
-    def settling(self, region: RegionState) -> Settle:
+    def settling(self, region: RegionState, surely_down: Callable[[str], Observation | None]) -> Settle:
         """What holds for a target: what was heard, but a verdict that silence alone would end is held.
 
         region: as it was. Its last verdicts, and those from before silence began to tell, may be held.
+        surely_down: what counts alone of a target, as others are only remembered; None if nothing does.
         """
         last = {state.target: state for state in region.targets.values()}
         why = "as Redis is away" if self._is_away else "as Redis was away"
 
         def settle(now: TargetState, quorum: Quorum) -> TargetState:
+            sure = surely_down(now.target)
+            if sure is not None:
+                self.held.pop(now.target, None)
+                return conclude(now.target, (sure,), quorum)
             before = self.held.get(now.target) or last.get(now.target)
             own = self._own(now.target)
             saw_it_go_down = (

@@ -156,11 +156,11 @@ class StateStore:
         self._recalled.discard(observation.target)
         if not self._recalled:
             self._recalled_at = None
-        if not self._ledger.own(observation):
-            return
-        self._outbox.put_observation(observation)
-        self._wake_writer()
-        if observation.target in self._ledger.targets:
+        news = self._ledger.own(observation)
+        if news:
+            self._outbox.put_observation(observation)
+            self._wake_writer()
+        if observation.target in self._ledger.targets and (news or self._ledger.is_behind):
             self._fold()
 
     def report(self, report: Report) -> None:
@@ -228,6 +228,7 @@ class StateStore:
         """Put an override in force here and everywhere; raises StoreError if it cannot be, and says why."""
         await self._words.set_override(self._fleet, self._client, override)
         self._fold()
+        await self._save_word()
 
     async def clear_override(self, region: str, by: str = "", service: str = "") -> bool:
         """End an override here and everywhere; False if there was none. Raises as set_override.
@@ -236,7 +237,13 @@ class StateStore:
         """
         cleared = await self._words.clear_override(self._fleet, self._client, (region, service), by)
         self._fold()
+        await self._save_word()
         return cleared
+
+    async def _save_word(self) -> None:
+        """Without Redis a word is nowhere but here: it is on disk before operators are told that it holds."""
+        if self._copy is not None and self._fleet.redis.url is None:
+            await self._copy.save_now(self._ledger.memory)
 
     async def propose_intake(self, region: str, intake: Intake) -> bool:
         """Have a region take so many clients from now on, here and everywhere; False if another was first.
@@ -332,13 +339,17 @@ class StateStore:
     def _conclude(self, states: Mapping[str, RegionState]) -> None:
         """Note which regions changed for those who read verdicts and history."""
         changed: dict[str, RegionState] = {}
+        turned: set[str] = set()
         for name, state in states.items():
             before = self._concluded.get(name)
             if state == before or (before is None and state.verdict is Verdict.UNKNOWN):
                 continue
             self._concluded[name] = changed[name] = state
-            if self._fleet.redis.url is None and (before is None or before.verdict is not state.verdict):
+            if before is not None and before.verdict is state.verdict:
+                continue
+            turned.add(name)
+            if self._fleet.redis.url is None:
                 text = f"{name} is {state.verdict}: {state.reason}"
                 self._history.say(Event(self._clock.now(), "verdict", text, name, state=state.verdict.value))
-        if self._fleet.redis.url is not None and self._outbox.put_verdicts(changed):
+        if self._fleet.redis.url is not None and self._outbox.put_verdicts(changed, turned):
             self._wake_writer()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from gslb.health.verdict import is_news
-from gslb.world import Observation
+from gslb.world import Observation, Verdict
 
 
 @dataclass(slots=True)
@@ -44,6 +44,8 @@ class Voices:
         """Targets of which something else is told now; whoever has looked at them empties it."""
         self.observers: Counter[str] = Counter()
         """Those who are heard of the targets that `count` was given."""
+        self.others_remembered: set[str] = set()
+        """Targets that were remembered, and nobody but this process has been heard of since."""
 
     def count(self, targets: Set[str]) -> None:
         """From now on `observers` are those of these targets."""
@@ -57,6 +59,21 @@ class Voices:
         """What this process has seen itself since it began."""
         voice = self._voices.get(target, {}).get(self._observer)
         return voice if voice is not None and voice.lease_end is None else None
+
+    def surely_down(self, target: str, fall: int) -> Observation | None:
+        """What this process says of a target that it has found down itself, in `fall` looks or more.
+
+        None if anybody else was heard of it since this process began, or if it sees no other target UP: then
+        it may well be cut off itself, and what it remembers is worth more.
+        """
+        own = self.own_of(target)
+        if own is None or target not in self.others_remembered:
+            return None
+        if own.latest.verdict is not Verdict.DOWN or own.latest.consecutive < fall:
+            return None
+        others = (self.own_of(other) for other in self._counted if other != target)
+        sees = any(other is not None and other.told.verdict is Verdict.UP for other in others)
+        return own.told if sees else None
 
     def all_own(self) -> Iterator[Voice]:
         for target in self._voices:
@@ -87,6 +104,7 @@ class Voices:
         if held is not None and not lapsed and _order(observation) < _order(held.latest):
             return False
         self._hold_until = min(self._hold_until, lease_end)
+        self.others_remembered.discard(observation.target)
         return self._hold(observation, lease_end, held, now)
 
     def recall(self, observation: Observation, lease_end: float, now: float) -> None:
@@ -98,6 +116,7 @@ class Voices:
         self._drop(target, observer)
         self._hold(observation, lease_end, None, now)
         self._remembered.add(target)
+        self.others_remembered.add(target)
 
     def _hold(
         self, observation: Observation, lease_end: float | None, held: Voice | None, now: float

@@ -11,11 +11,13 @@ from edge_stage import REGION, make_fleet, tcp_check, until
 
 from edge.counters import Counters
 from edge.pool import Pools
+from edge.report import make_report, read
 from edge.watching import Watching
 from gslb.clock import SystemClock
 from gslb.fleet import Damping, Fleet, SocketAddress
 from gslb.health.checks import ProbeOutcome
-from gslb.world import RegionState, Report
+from gslb.health.live import live
+from gslb.world import PoolReport, RegionState, Report, Verdict
 
 ADDRESSES = [SocketAddress(f"10.0.0.{number}", 80) for number in range(1, 9)]
 NEVER = 3600.0
@@ -141,3 +143,23 @@ async def test_an_early_report_tells_of_the_load_over_an_interval_at_least() -> 
         await world.look(0)
         await until(lambda: bool(world.reports))
         assert 0 < world.reports[-1].requests_per_second <= 500 / NEVER, "not over the moment since the start"
+
+
+def test_servers_nobody_has_looked_at_yet_take_no_clients_from_the_region() -> None:
+    """A check may be slower than the first round that an edge waits for."""
+    fleet = make_fleet({"web": ADDRESSES[:2]}, check=tcp_check())
+    region = fleet.regions[REGION]
+    (edge,) = region.edges
+    pools = Pools(fleet, region)
+
+    def report() -> Report:
+        reading = read(Counters(), (), 0.0)
+        return make_report(edge, region, reading, reading, now=0.0, in_flight=0, pools=pools)
+
+    first, second = pools.servers
+    assert report().pools == (PoolReport("web", 2, 2),)
+    assert live(region, {}, (report(),)).without == frozenset()
+    pools.judge(first, Verdict.DOWN, "refused", 0.0)
+    assert report().healthy == 1
+    pools.judge(second, Verdict.DOWN, "refused", 0.0)
+    assert live(region, {}, (report(),)).without == {"web"}

@@ -82,7 +82,7 @@ def test_the_report_tells_of_the_time_between_two_readings() -> None:
     report = make_report(region.edges[0], region, before, after, now=1.0, in_flight=0, pools=pools)
     (service,) = report.services
 
-    assert (service.service, service.healthy, service.servers) == ("a.example", 0, 1)
+    assert (service.service, service.healthy, service.servers) == ("a.example", 1, 1)
     assert service.requests_per_second == 50.0
     assert service.error_rate == 0.01
     assert service.p50 is not None

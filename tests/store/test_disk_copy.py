@@ -213,6 +213,30 @@ async def test_what_changes_is_saved_while_the_process_runs(
         await store.stop()
 
 
+async def test_without_redis_a_word_is_on_disk_before_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_copy, "PAUSE", NEVER)
+    store = _store(serving_fleet(), tmp_path / "ns1.json")
+    reader = DiskCopy(tmp_path / "ns1.json", FakeClock())
+    await store.start()
+    try:
+        # After this there is no saving for an hour but what words bring about.
+        store.observe(observation())
+        await eventually(lambda: reader.load() is not None)
+        drain = Override(US, OverrideKind.DRAIN, "ana", "", SystemClock().now())
+        await store.set_override(drain)
+        saved = reader.load()
+        assert saved is not None
+        assert [(each.region, each.kind) for each in saved.overrides] == [(US, OverrideKind.DRAIN)]
+        assert await store.clear_override(US, "ana")
+        saved = reader.load()
+        assert saved is not None
+        assert saved.overrides == ()
+    finally:
+        await store.stop()
+
+
 async def test_it_is_saved_from_time_to_time_although_nothing_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -460,6 +460,83 @@ def test_cut_off_from_everything_it_answers_as_before(ended: Ledger, clock: Fake
         assert after.world.region("us-east").verdict is Verdict.UP
 
 
+def is_in(fleet: Fleet, region: str, service: str) -> bool:
+    return region in {"", *fleet.regions} and service in {"", *fleet.services}
+
+
+def look(ledger: Ledger, target: str, seen: Verdict, consecutive: int) -> None:
+    looked = observation(target, "me", seen, since=NOW + 1.0, consecutive=consecutive, sequence=consecutive)
+    ledger.own(looked)
+
+
+@pytest.mark.parametrize("age", [0.0, 3600.0])
+def test_what_it_finds_down_again_and_again_is_down_whatever_is_remembered(
+    ended: Ledger, clock: FakeClock, age: float
+) -> None:
+    """Redis is away, as it was when the copy was made; but other regions can be reached."""
+    ended.hear(observation(TARGETS[0], "ns2", Verdict.UP, sequence=2), 5.0)
+    ended.hear(observation(TARGETS[0], "ns3", Verdict.UP, sequence=2), 5.0)
+    assert verdict(ended) is Verdict.UP
+    after = passed_on(ended, clock)
+    look(after, TARGETS[1], Verdict.UP, 1)
+    look(after, TARGETS[0], Verdict.DOWN, 1)
+    clock.advance(age)
+    for consecutive in (1, 2):
+        look(after, TARGETS[0], Verdict.DOWN, consecutive)
+        assert verdict(after) is Verdict.UP
+    look(after, TARGETS[0], Verdict.DOWN, 3)
+    assert verdict(after) is Verdict.DOWN
+    assert after.world.region(EU).reason == "1 of 1 observer: connection refused"
+    clock.advance(60.0)
+    assert verdict(after) is Verdict.DOWN
+
+
+def test_it_is_sure_only_while_it_sees_others_and_nobody_else_is_heard(
+    alone: Ledger, clock: FakeClock
+) -> None:
+    after = passed_on(alone, clock)
+    clock.advance(20.0)
+    for consecutive in (1, 2, 3):
+        look(after, TARGETS[0], Verdict.DOWN, consecutive)
+        look(after, TARGETS[1], Verdict.DOWN, consecutive)
+        assert verdict(after) is Verdict.UP, "it sees nothing at all"
+    after.hear(observation(TARGETS[0], "ns3", sequence=9), 60.0)
+    look(after, TARGETS[1], Verdict.UP, 4)
+    assert verdict(after) is Verdict.UP, "somebody who lives says otherwise"
+
+
+def test_once_it_sees_another_region_it_is_sure(alone: Ledger, clock: FakeClock) -> None:
+    after = passed_on(alone, clock)
+    clock.advance(20.0)
+    look(after, TARGETS[0], Verdict.DOWN, 3)
+    assert verdict(after) is Verdict.UP
+    look(after, TARGETS[1], Verdict.UP, 1)
+    assert verdict(after) is Verdict.DOWN
+
+
+def test_words_on_what_left_the_fleet_are_forgotten(clock: FakeClock) -> None:
+    fleet = with_shop(small_fleet())
+    ledger = Ledger(fleet, "me", clock)
+    words = [
+        Override(EU, OverrideKind.DRAIN, "ana", "", NOW),
+        Override("us-east", OverrideKind.DRAIN, "ana", "", NOW),
+        Override("us-east", OverrideKind.DRAIN, "ana", "", NOW, service=SHOP),
+        Override("", OverrideKind.DRAIN, "ana", "", NOW, service=SHOP),
+    ]
+    for word in words:
+        ledger.hear_override(word.region, word.service, word)
+    memory = ledger.memory()
+    assert memory.overrides == ledger.overrides == tuple(words)
+    smaller = replace(fleet, services={}, regions={EU: fleet.regions[EU]})
+    ledger.use_fleet(smaller)
+    assert ledger.memory().overrides == ledger.overrides == (words[0],)
+    ledger.use_fleet(fleet)
+    assert ledger.overrides == (words[0],), "Redis is asked for the others"
+    after = Ledger(smaller, "me", clock)
+    after.recall(memory)
+    assert after.overrides == (words[0],)
+
+
 def test_one_of_another_clock_is_heard_once_its_memory_is_over(ended: Ledger, clock: FakeClock) -> None:
     after = passed_on(ended, clock)
     set_back = observation(TARGETS[0], "ns2", Verdict.UP, epoch=0)
@@ -582,8 +659,11 @@ def test_a_world_that_is_folded_bit_by_bit_is_the_world_that_is_folded_at_once(
                 if kind is not None:
                     until = None if lasts is None else clock.now() + lasts
                     word = Override(region, kind, "ana", "", clock.now(), until, service)
-                    overrides[region, service] = word
-                ledger.hear_override(region, service, overrides.get((region, service)))
+                    if is_in(fleet, region, service):
+                        overrides[region, service] = word
+                    ledger.hear_override(region, service, word)
+                else:
+                    ledger.hear_override(region, service, None)
             case "intake", region, sequence:
                 intake = Intake(shed=number / 100, sequence=sequence)
                 if region not in intakes or sequence >= intakes[region].sequence:
@@ -591,6 +671,7 @@ def test_a_world_that_is_folded_bit_by_bit_is_the_world_that_is_folded_at_once(
                 ledger.hear_intake(region, intake, from_store=True)
             case "fleet", fleet:
                 ledger.use_fleet(fleet)
+                overrides = {subject: word for subject, word in overrides.items() if is_in(fleet, *subject)}
             case "pause", seconds:
                 clock.advance(seconds)
             case observer, target, seen, lease:

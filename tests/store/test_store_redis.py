@@ -335,6 +335,35 @@ async def test_history_tells_each_change_of_a_region_once(redis_server: RedisSer
     assert "eu-west is down: 1 of 1 observer: connection refused" in told
 
 
+async def test_who_disagrees_about_a_verdict_undoes_nothing_when_an_intake_moves_on(
+    redis_server: RedisServer,
+) -> None:
+    """Two nodes that are each cut off from the other's word, as when nudges are lost."""
+    fleet = serving_fleet(redis_server.url, poll=NEVER)
+    async with (
+        running(fleet, "ns1", publishes_verdicts=True) as one,
+        running(fleet, "ns2", publishes_verdicts=True) as two,
+    ):
+        with redis_server.client() as client:
+            two.observe(observation())
+            await eventually(lambda: client.hget(keys.verdict(EU), "concluded_by") == "ns2")
+            await until(one, is_up())
+            # It takes two of two to say DOWN: ns1 alone has heard both.
+            one._ledger.hear(observation(observer="ns2", verdict=Verdict.DOWN, epoch=2**62), NEVER)
+            one.observe(observation(verdict=Verdict.DOWN))
+            await eventually(lambda: client.hget(keys.verdict(EU), "state") == "down")
+            before = client.xlen(keys.EVENTS)
+            for sequence in (1, 2, 3):
+                part = Intake(shed=sequence / 10, sequence=sequence, reason=f"gives {sequence}")
+                for store in (two, one):
+                    store._ledger.hear_intake(EU, part, from_store=False)
+                    store._fold()
+                    assert store.world.region(EU).verdict is (Verdict.UP if store is two else Verdict.DOWN)
+                await eventually(lambda: client.hget(keys.verdict(EU), "intake") == part.reason)  # noqa: B023
+                assert client.hget(keys.verdict(EU), "state") == "down"
+            assert client.xlen(keys.EVENTS) == before
+
+
 async def test_a_change_that_redis_missed_is_told_when_it_is_back(redis_server: RedisServer) -> None:
     fleet = small_fleet(redis_server.url, poll=0.05, lease=NEVER, timeout=0.1)
     async with running(fleet, "ns1", publishes_verdicts=True) as store:
