@@ -62,6 +62,10 @@ class Candidates(Sequence[Region]):
         """`regions` as candidates, the very same if they are."""
         return regions if isinstance(regions, cls) else cls(regions)
 
+    def has_all_versions(self, region: str) -> bool:
+        """Whether a region has an address of every IP version that any of them has."""
+        return all(region in self.addresses[version] for version in self.held)
+
     @overload
     def __getitem__(self, index: int) -> Region: ...
 

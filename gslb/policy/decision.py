@@ -142,6 +142,7 @@ def decide(fleet: Fleet, service: Service, client: Client, world: World, now: fl
             part_of(client.share),
             # Who is served without a look at his place is not asked how far he would have to go.
             lambda: reluctance(client, candidates, home) if consulted.location else 0,
+            candidates.has_all_versions,
         )
         order = (*eligible, *[name for name in preferred if name in ineligible])
     servfail = not order or (not eligible and service.all_down is AllDown.SERVFAIL)

@@ -55,18 +55,21 @@ def walk(
     states: Mapping[str, RegionState],
     part: int,
     reluctance: Callable[[], int],
+    suffices: Callable[[str], bool],
 ) -> Walk:
     """The way of a client of `part` along the regions that are eligible, in the policies' order.
 
     home: the region that the policies like best, eligible or not. reluctance: of this client to leave it, 0
-    to RELUCTANCES - 1. If nobody takes the client, regions that only shed come before those that are just
+    to RELUCTANCES - 1. suffices: whether a region can answer whatever is asked; when so many of these take
+    the client as an answer has room for, the walk is over, and the others stay as they were. If nobody takes the client, regions that only shed come before those that are just
     coming back: a full region bears one more better than one that may not be well yet.
     """
     taken: list[str] = []
     shed: list[str] = []
     kept_out: list[str] = []
     passed: list[Passed] = []
-    for name in eligible:
+    wanted = service.answers.regions
+    for place, name in enumerate(eligible, 1):
         state = states[name]
         intake, weight = state.intake, state.weight(service.name)
         if _draw(name, "ramp", part) >= min(intake.ramp, weight):
@@ -78,6 +81,9 @@ def walk(
             passed.append(Passed(name, intake.reason))
         else:
             taken.append(name)
+            wanted -= suffices(name)
+            if not wanted:
+                return Walk((*taken, *eligible[place:], *shed, *kept_out), tuple(passed))
     return Walk((*taken, *shed, *kept_out), tuple(passed))
 
 
