@@ -91,7 +91,7 @@ pictures: $(VENV)/.dev
 	  --title "One of ten servers needs five times as long"
 	@$(BIN)/gslb simulate pool --failing 1 --picture docs/pictures/failing.svg \
 	  --title "One of ten servers fails at once"
-	@for scenario in region-lost demand-doubles too-much redis-lost flapping drain; do \
+	@for scenario in region-lost demand-rises too-much redis-lost flapping drain; do \
 	  $(BIN)/gslb simulate run $$scenario --picture docs/pictures/$$scenario.svg || exit 1; done
 
 $(BIN)/python:

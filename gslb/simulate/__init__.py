@@ -1,0 +1,1 @@
+"""A fleet in simulated time: its own deciders, and clients, regions and faults that are made up."""
