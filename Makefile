@@ -42,6 +42,7 @@ test-stories: $(VENV)/.dev
 # Failures, one a story, with real processes: some minutes.
 test-chaos: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/chaos
+	$(BIN)/python -m pytest --numprocesses 2 -m long tests/simulate
 
 # The modules with sanitizers are built beside a copy of what they belong to, and not over those in use.
 test-native: $(VENV)/.dev

@@ -59,9 +59,12 @@ class Keeper:
                 await self.turn()
             except Exception:
                 log.exception("intakes could not be moved on")
+            _heed_cancellation()
             await asyncio.sleep(AT_MOST_EVERY)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets a change of the world.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), EVERY - AT_MOST_EVERY)
+                async with asyncio.timeout(EVERY - AT_MOST_EVERY):
+                    await self._changed.wait()
 
     async def turn(self) -> None:
         """Move on whatever is to be moved on now."""
@@ -70,6 +73,13 @@ class Keeper:
         for region, intake in moved.items():
             if await self._store.propose_intake(region, intake):
                 _tell(region, world.region(region).intake, intake)
+
+
+def _heed_cancellation() -> None:
+    """Raise the cancellation that was asked of this task, in case the store's client has swallowed it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _tell(region: str, before: Intake, after: Intake) -> None:

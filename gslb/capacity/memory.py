@@ -52,8 +52,9 @@ class Remembered:
     after steps to and fro, greater after steps without effect.
     direction: 1 if its last step was to have fewer clients, -1 if more. patience: intervals that it waits
     before it has more again. utilisation_then: at that step. under_way: requests per second that it sent
-    elsewhere. calm_errors: the error rate while nothing was wrong. cap: the most that takes may be, and until
-    when.
+    elsewhere. calm_errors: the error rate while nothing was wrong; None if this process has not seen such a
+    time. cap: the most that takes may be, and until when. measured_at: when load and capacity were last both
+    known; at first, when this process began to look.
     """
 
     intake: Intake
@@ -61,6 +62,7 @@ class Remembered:
     moved_at: float
     ramped_at: float
     turned_at: float
+    measured_at: float
     was_up: bool = False
     samples: deque[Sample] = field(default_factory=deque)
     gain: float = GAIN
@@ -124,7 +126,7 @@ class Memory:
         eligible = state.eligible
         known = self._regions.get(name)
         if known is None:
-            known = self._regions[name] = Remembered(state.intake, eligible, now, now, now)
+            known = self._regions[name] = Remembered(state.intake, eligible, now, now, now, now)
         if state.intake is not known.intake:
             _note_intake(known, state.intake, now)
         if load is not None:
@@ -161,6 +163,8 @@ def _note_load(known: Remembered, load: Load, now: float, *, calm: bool) -> None
     if len(samples) > 1 and now - samples[-2].at < SAMPLE_EVERY:
         samples.pop()
     samples.append(Sample(now, load))
+    if load.capacity:
+        known.measured_at = now
     while samples[0].at < now - SAMPLES_KEPT:
         samples.popleft()
     if calm:

@@ -14,6 +14,9 @@ SHORTEST = 1.0
 LATE = 0.25
 """Seconds by which a step may come early, so that one who looks each second does not come a second late."""
 
+LONGEST_STANDSTILL = 5
+"""Ramp lengths. What seems to be suffering for longer than this is how the region is, and every ramp ends."""
+
 ERRORS_ALWAYS = 0.05
 ERRORS_NEVER = 0.01
 """Error rates: above the first a region suffers whatever it was used to, below the second it does not."""
@@ -35,17 +38,32 @@ def ramp(
     if standing is None:
         return round(stride, 3) if known.was_up and taken > stride else taken
     waited = now - max(known.ramped_at, known.turned_at)
-    if taken == 1.0 or waited < stride * seconds - LATE or _suffers(known, standing):
+    if taken == 1.0 or waited < stride * seconds - LATE:
+        return taken
+    if waited < LONGEST_STANDSTILL * seconds and _suffers(region, known, standing):
         return taken
     return round(min(1.0, taken + stride), 3)
 
 
-def _suffers(known: Remembered, standing: Standing) -> bool:
+def _suffers(region: Region, known: Remembered, standing: Standing) -> bool:
     """Whether more clients would do harm. When nothing is known of it now, time alone decides."""
     if not standing.fresh or known.load is None:
         return False
-    if standing.utilisation is not None and standing.utilisation > standing.spill.soft:
+    if standing.utilisation is not None and standing.utilisation > _full(region, standing):
         return True
-    used_to = known.calm_errors or 0.0
-    bearable = max(ERRORS_NEVER, 2 * used_to)
-    return known.load.error_rate > (bearable if used_to > ERRORS_ALWAYS else min(ERRORS_ALWAYS, bearable))
+    return known.load.error_rate > _bearable(known.calm_errors)
+
+
+def _full(region: Region, standing: Standing) -> float:
+    """The utilisation above which it is too full; where all are fuller, it is to bear as much as they do."""
+    high = standing.band.high
+    # Nobody has declared a watermark where there is no spill; what it carries is known all the same.
+    return high if region.bounds.spill is not None else max(1.0, high)
+
+
+def _bearable(used_to: float | None) -> float:
+    """An error rate. used_to: what it was before the fall; None for a process that has not seen that."""
+    if used_to is None:
+        return ERRORS_ALWAYS
+    twice = max(ERRORS_NEVER, 2 * used_to)
+    return twice if used_to > ERRORS_ALWAYS else min(ERRORS_ALWAYS, twice)

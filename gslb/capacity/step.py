@@ -71,8 +71,8 @@ def _unobserved(
 ) -> Shift:
     """What becomes of shed and takes without a look at the load: they stay.
 
-    When nothing has been heard of it for long, they become whole little by little: to hold on to what was
-    right once would be a guess, and so would be to let go at once.
+    When it has not been known for long how full the region is, they become whole little by little: to hold on
+    to what was right once would be a guess, and so would be to let go at once.
     """
     shed, takes = state.intake.shed, state.intake.takes
     spill = region.bounds.spill
@@ -80,8 +80,7 @@ def _unobserved(
         return Shift(0.0, 1.0)
     if standing is None or standing.utilisation is not None or now - known.moved_at < spill.interval:
         return Shift(shed, takes)
-    heard_at = known.samples[-1].at if known.samples else known.turned_at
-    if now - heard_at < HELD_INTERVALS * spill.interval:
+    if now - max(known.measured_at, known.turned_at) < HELD_INTERVALS * spill.interval:
         return Shift(shed, takes)
     return Shift(max(0.0, shed - spill.max_shift / 2), min(1.0, takes + spill.max_shift))
 

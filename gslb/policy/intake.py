@@ -61,8 +61,10 @@ def walk(
 
     home: the region that the policies like best, eligible or not. reluctance: of this client to leave it, 0
     to RELUCTANCES - 1. suffices: whether a region can answer whatever is asked; when so many of these take
-    the client as an answer has room for, the walk is over, and the others stay as they were. If nobody takes the client, regions that only shed come before those that are just
-    coming back: a full region bears one more better than one that may not be well yet.
+    the client as an answer has room for, the walk is over, and the others stay as they were.
+
+    If nobody takes the client, regions that only shed come before those that are just coming back: a full
+    region bears one more better than one that may not be well yet.
     """
     taken: list[str] = []
     shed: list[str] = []

@@ -133,7 +133,9 @@ class Outbox:
         self._note_rival(written.superseded, renew)
         if written.refusals and written.refusals != self._refusals:
             _log.warning("redis refuses what we write", errors=written.refusals)
-        self._refusals = written.refusals
+        # What was refused is tried again with the renewal; until then nothing else shows that it is well.
+        if written.refusals or renew:
+            self._refusals = written.refusals
 
     def _batch(self, due: _Due, renew: bool) -> Batch:
         observations, reports, intakes = dict(due.observations), dict(due.reports), dict(due.intakes)

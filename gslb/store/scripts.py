@@ -70,9 +70,13 @@ return 1
 
 SEEN = Script("""
 -- KEYS[1]: the sorted set of observers. ARGV: a name. Returns 1 if it was not there.
--- Redis's own clock is used: those of the observers need not agree.
+-- Redis's own clock is used: those of the observers need not agree. A script that has begun to write may go
+-- on when there is no memory left, and taking out may always begin: a name must not be forgotten for want
+-- of memory, or nobody would hear its votes.
 local time = redis.call('TIME')
-return redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
+local known = redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
+return 1 - known
 """)
 
 GONE = Script("""

@@ -155,7 +155,15 @@ class Loop:
         key = (cell.order, cell.reluctance, cell.part)
         if key not in self._ways:
             eligible = [name for name in cell.order if self.states[name].eligible]
-            way = walk(self.service, eligible, cell.order[0], self.states, cell.part, lambda: cell.reluctance)
+            way = walk(
+                self.service,
+                eligible,
+                cell.order[0],
+                self.states,
+                cell.part,
+                lambda: cell.reluctance,
+                lambda _: True,
+            )
             self._ways[key] = (way.order or cell.order)[0]
         return self._ways[key]
 

@@ -168,6 +168,58 @@ def test_errors_that_were_always_there_are_no_sign():
     assert loop.intake("west").ramp == 1.0
 
 
+def test_a_node_that_began_in_the_outage_does_not_take_few_errors_for_suffering():
+    loop = Loop(RAMPED, CROWDS)
+    loop.errors["west"] = 0.03
+    loop.run(30)
+    fall(loop)
+    loop.run(10)
+    loop.memories = [Memory()]
+    loop.run(5)
+    rise(loop)
+    loop.run(45)
+    assert loop.intake("west").ramp == 1.0
+
+
+def test_no_standstill_is_for_ever():
+    bounds = Bounds(SPILL, ramp=4.0)
+    loop = Loop([replace(site, bounds=bounds) for site in SITES], CROWDS)
+    loop.run(30)
+    fall(loop)
+    loop.run(10)
+    loop.errors["west"] = 0.5
+    rise(loop)
+    loop.run(15)
+    assert loop.intake("west").ramp == 0.25
+    loop.run(10)
+    assert loop.intake("west").ramp == 0.5
+    loop.run(40)
+    assert loop.intake("west").ramp == 1.0
+
+
+def test_who_has_declared_no_watermark_comes_back_to_what_was_usual():
+    bounds = Bounds(None, ramp=40.0)
+    sites = [Site("west", 0.0, bounds=bounds), Site("east", 20.0, 1000.0, bounds)]
+    loop = Loop(sites, [Crowd(-2, 98)], lag=1.0, every=1)
+    loop.run(30)
+    fall(loop)
+    loop.run(10)
+    rise(loop)
+    loop.run(45)
+    assert loop.intake("west").ramp == 1.0
+    assert loop.utilisation("west") == pytest.approx(0.98)
+
+
+def test_where_all_are_too_full_it_comes_back_to_bear_as_much_as_they_do():
+    loop = Loop(RAMPED[:3], [Crowd(-2, 100), Crowd(20, 100), Crowd(50, 100)], lag=1.0)
+    loop.run(30)
+    fall(loop)
+    loop.run(30)
+    rise(loop)
+    loop.run(80)
+    assert loop.intake("west").ramp == 1.0
+
+
 def test_when_nothing_is_known_of_it_time_alone_decides():
     loop = Loop(RAMPED, CROWDS)
     loop.run(30)

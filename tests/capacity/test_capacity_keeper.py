@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
 from closed_loop import SPILL, START, Site, fleet_of, report
 from structlog.testing import capture_logs
 
+from gslb.capacity import keeper as keeping
 from gslb.capacity.keeper import Keeper
 from gslb.clock import FakeClock
 from gslb.world import RegionState, Verdict, World
@@ -95,3 +97,46 @@ async def test_it_looks_again_when_the_world_changes_whatever_went_wrong(fault):
     finally:
         running.cancel()
     assert store.asked[0][0] == "west"
+
+
+async def ends(task):
+    """Whether a cancelled task does end."""
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    task.cancel()
+    return bool(done)
+
+
+@pytest.mark.parametrize("turns_of_the_loop", range(4))
+async def test_it_ends_when_it_is_stopped_just_as_the_world_changes(monkeypatch, turns_of_the_loop):
+    monkeypatch.setattr(keeping, "AT_MOST_EVERY", 0.0)
+    monkeypatch.setattr(keeping, "EVERY", 3600.0)
+    store, fleet = Store(), fleet_of(SITES)
+    running = asyncio.create_task(Keeper(store, FakeClock(), lambda: fleet).run())
+    for _ in range(20):  # by then it waits for a change
+        await asyncio.sleep(0)
+    store.tell()
+    for _ in range(turns_of_the_loop):
+        await asyncio.sleep(0)
+    assert await ends(running)
+
+
+async def test_it_ends_even_if_the_client_of_the_store_swallows_the_stop(monkeypatch):
+    monkeypatch.setattr(keeping, "EVERY", 3600.0)
+    store, clock, fleet = Store(), FakeClock(), fleet_of(SITES)
+
+    async def deaf(region, intake):
+        store.came.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return True
+
+    store.propose_intake = deaf
+    monkeypatch.setattr(keeping, "AT_MOST_EVERY", 0.0)
+    running = asyncio.create_task(Keeper(store, clock, lambda: fleet).run())
+    async with asyncio.timeout(10):
+        while not store.came.is_set():
+            clock.advance(SPILL.interval)
+            store.tell()
+            await asyncio.sleep(0)
+    assert await ends(running)

@@ -182,6 +182,19 @@ def test_what_was_moved_stays_while_reports_are_missing_and_then_comes_home_slow
     assert loop.intake("west").whole
 
 
+def test_what_was_moved_comes_home_slowly_too_when_only_the_capacity_is_no_longer_known():
+    loop = Loop(THREE, BUSY_WEST)
+    loop.run(250)
+    held = loop.intake("west")
+    assert held.shed > 0
+    regions = loop.fleet.regions
+    loop.fleet = replace(loop.fleet, regions={**regions, "west": replace(regions["west"], capacity=None)})
+    loop.run(9 * SPILL.interval)
+    assert loop.intake("west") == held
+    loop.run(40 * SPILL.interval)
+    assert loop.intake("west").whole
+
+
 def test_who_is_no_longer_to_spill_takes_everybody_at_once():
     loop = Loop(THREE, BUSY_WEST)
     loop.run(100)

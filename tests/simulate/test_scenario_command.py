@@ -59,6 +59,7 @@ def test_as_json_it_tells_everything(story):
     assert course["errors"][11] == course["requests"][11] > 0
 
 
+@pytest.mark.long
 def test_the_same_seed_draws_the_same_picture_byte_by_byte(story, tmp_path):
     one, two = tmp_path / "one.svg", tmp_path / "two.svg"
     for drawing in (one, two):

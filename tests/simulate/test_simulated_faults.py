@@ -209,12 +209,14 @@ def check_day(fleet, members, seed):
     day = Day(fleet, members, seed)
     day.run()
     # The day was one on which something happened.
-    assert day.downs > 100
+    assert day.downs > 50
     assert day.words > 5
     assert day.decisions > 1000
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "seed", [SEEDS[0], *(pytest.param(each, marks=pytest.mark.long) for each in SEEDS[1:])]
+)
 def test_a_day_of_faults(shipped_fleet, members, seed):
     check_day(shipped_fleet, members, seed)
 
