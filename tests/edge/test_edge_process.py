@@ -276,7 +276,8 @@ def test_a_report_is_about_the_time_between_two_readings() -> None:
     assert report.requests_per_second == 25.0
     assert report.error_rate == pytest.approx(2 / 50)
     assert report.utilisation == pytest.approx(0.125)
-    assert [(pool.pool, pool.healthy, pool.servers) for pool in report.pools] == [("web", 0, 1)]
+    # Nobody has looked at it yet, and unknown is not down.
+    assert [(pool.pool, pool.healthy, pool.servers) for pool in report.pools] == [("web", 1, 1)]
 
 
 CONFIG = """\
