@@ -309,8 +309,8 @@ async def test_the_command_serves_says_when_and_leaves_on_sigterm_at_once_on_the
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        await until(ready.exists, within=20)
-        assert ready.read_text() == "ready\n"
+        # It is there a moment before its text is.
+        await until(lambda: ready.exists() and ready.read_text() == "ready\n", within=20)
         async with httpx.AsyncClient(trust_env=False) as client:
             response = await client.get(f"http://127.0.0.1:{port}/")
             assert (response.status_code, response.headers["x-gslb-server"]) == (200, str(origin.address))
