@@ -602,3 +602,19 @@ async def test_an_override_that_nobody_could_use_is_refused() -> None:
         await store.set_override(replace(drain(), region="mars"))
     with pytest.raises(StoreError, match="under 4096 characters"):
         await store.set_override(replace(drain(), reason="x" * 5000))
+
+
+async def test_what_goes_wrong_with_leaving_keeps_nobody_from_ending(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as what the client raises when its connection is closed beneath it."""
+    fleet = small_fleet(redis_server.url, poll=0.05)
+    async with running(fleet, "ns1", publishes_verdicts=True) as store:
+        assert store.connected
+
+        async def break_off() -> None:
+            raise AttributeError("writelines")
+
+        monkeypatch.setattr(store, "_take_leave", break_off)
+        await store.stop()
+        assert not store.connected
