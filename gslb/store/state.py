@@ -215,8 +215,8 @@ class StateStore:
         """End; others keep this process's last word until its lease is over, as for any silent observer."""
         tasks, self._tasks = self._tasks, []
         if self.connected:
-            # A courtesy, which must keep nobody from ending: the link may be lost just now, and what the client
-            # raises when its connections are closed beneath it is anything.
+            # A courtesy, which must keep nobody from ending: the link may be lost just now, and the client
+            # raises anything when its connections are closed beneath it.
             with contextlib.suppress(Exception):
                 await self._outbox.write(self._client(), False)
                 await self._take_leave()
